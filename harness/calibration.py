@@ -1,0 +1,114 @@
+"""Calibration sets: what a defense may learn from, split by base question, never met again in evaluation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.contracts import PluginError
+from harness.types import Prompt, Sample, digest
+
+Kind = Literal["harmful", "benign"]
+MEDIA = frozenset({"image", "video", "audio"})
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One request in two forms: as text, and as or with a picture, video or sound."""
+
+    text: Prompt
+    media: Prompt
+    variant: str
+
+
+@dataclass(frozen=True)
+class CalibrationSplit:
+    """Labelled samples of one split. The order of `samples` is fixed, so that fits are repeatable."""
+
+    samples: tuple[Sample, ...]
+
+    def text(self, kind: Kind) -> list[Prompt]:
+        """Text-only prompts."""
+        return [s.prompt for s in self.samples if s.kind == kind and not s.prompt.modalities & MEDIA]
+
+    def media(self, kind: Kind) -> list[Prompt]:
+        """Prompts that hold a picture, video or sound."""
+        return [s.prompt for s in self.samples if s.kind == kind and s.prompt.modalities & MEDIA]
+
+    def pairs(self, kind: Kind) -> list[Pair]:
+        """Every media prompt with the text form of the same base question (`Sample.cluster`)."""
+        texts = {s.cluster: s.prompt for s in self.samples if s.kind == kind and not s.prompt.modalities & MEDIA}
+        return [
+            Pair(texts[s.cluster], s.prompt, s.variant)
+            for s in self.samples
+            if s.kind == kind and s.prompt.modalities & MEDIA and s.cluster in texts
+        ]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`train` fits directions; `validation` chooses strengths, thresholds and layers. Disjoint by base question."""
+
+    train: CalibrationSplit
+    validation: CalibrationSplit
+
+    @classmethod
+    def from_samples(cls, samples: Iterable[Sample], *, validation: float = 0.25, seed: int = 0) -> Calibration:
+        """Split by a hash of the base question, so that all forms of a question fall on one side, whatever else is there."""
+        usable = [s for s in samples if s.error is None and s.kind in ("harmful", "benign")]
+        sides: dict[bool, list[Sample]] = defaultdict(list)
+        for sample in usable:
+            sides[int(digest([seed, sample.cluster]), 16) % 10_000 < validation * 10_000].append(sample)
+        return cls(CalibrationSplit(tuple(sides[False])), CalibrationSplit(tuple(sides[True])))
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return self.train.samples + self.validation.samples
+
+    @property
+    def id(self) -> str:
+        """A hash of every prompt and label, split by split."""
+        return digest(
+            [[(s.prompt.id, s.kind, s.cluster) for s in half.samples] for half in (self.train, self.validation)]
+        )
+
+    def leaks(self, evaluation: Iterable[Sample]) -> list[Sample]:
+        """Evaluation samples that share content or a base question with this set, in any modality."""
+        evaluation = list(evaluation)
+        prompts = {s.prompt.id for s in self.samples}
+        clusters = {s.cluster for s in self.samples}
+        behaviors = {_normal(s.behavior) for s in self.samples}
+        media = _media_of_one_question(self.samples) & _media_of_one_question(evaluation)
+        return [
+            s
+            for s in evaluation
+            if s.prompt.id in prompts
+            or s.cluster in clusters
+            or _normal(s.behavior) in behaviors
+            or any(m.digest in media for m in s.prompt.media)
+        ]
+
+    def require(self, who: str, *, pairs: bool = False) -> None:
+        """Raises `PluginError` when there is nothing to learn from."""
+        for kind in ("harmful", "benign"):
+            if not self.train.text(kind):  # type: ignore[arg-type]
+                raise PluginError(f"{who} needs {kind} text prompts for calibration: name tasks with --calibration")
+            if pairs and not self.train.pairs(kind):  # type: ignore[arg-type]
+                raise PluginError(
+                    f"{who} needs {kind} requests both as text and with media for calibration: name paired tasks with --calibration"
+                )
+
+
+def _media_of_one_question(samples: Iterable[Sample]) -> set[str]:
+    """Media that belong to one base question; a blank picture that many share carries nothing over."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        for media in sample.prompt.media:
+            users[media.digest].add(sample.cluster)
+    return {content for content, clusters in users.items() if len(clusters) == 1}
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.lower().split())

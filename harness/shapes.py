@@ -1,0 +1,81 @@
+"""Base classes for the common shapes of a defense, so that most defenses are a page. All are batched.
+
+A white-box defense that edits activations derives from `harness.steering.SteeringDefense`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.contracts import Defense, Model
+from harness.types import Cost, GenerationConfig, Prompt, Response, Trace
+
+
+class PromptDefense(Defense):
+    """Rewrites each prompt, then asks the model once."""
+
+    def rewrite(self, prompt: Prompt) -> Prompt:
+        raise TypeError(f"{type(self).__name__} must define rewrite(prompt)")
+
+    def respond(self, model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
+        return model.generate([self.rewrite(p) for p in prompts], config)
+
+
+class GateDefense(Defense):
+    """Scores each input before the model sees it; at or above `threshold` the answer is the standard refusal."""
+
+    threshold: float = 0.5
+
+    def score_input(self, prompts: Sequence[Prompt]) -> list[float]:
+        raise TypeError(f"{type(self).__name__} must define score_input(prompts)")
+
+    def respond(self, model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
+        scores = self.score_input(prompts)
+        open_rows = [i for i, s in enumerate(scores) if s < self.threshold]
+        answers = dict(zip(open_rows, model.generate([prompts[i] for i in open_rows], config), strict=True))
+        return [
+            noted(answers[i], triggered=False, score=s)
+            if i in answers
+            else Response.blocked(Trace(triggered=True, score=s))
+            for i, s in enumerate(scores)
+        ]
+
+
+class MultiPassDefense(Defense):
+    """Owns the loop: subclasses define `respond(model, prompts, config)` and call the model as often as they like.
+
+    `asked` is the way to call it: failures of earlier calls stay failures, and costs add up.
+    """
+
+    @staticmethod
+    def asked(
+        model: Model, prompts: Sequence[Prompt], config: GenerationConfig, before: Sequence[Response] | None = None
+    ) -> list[Response]:
+        """Ask the model; with `before`, rows that failed there are not asked again and its costs are added."""
+        if before is None:
+            return model.generate(prompts, config)
+        alive = [i for i, r in enumerate(before) if r.error is None]
+        fresh = dict(zip(alive, model.generate([prompts[i] for i in alive], config), strict=True))
+        return [fresh[i].add_cost(r.cost) if i in fresh else r for i, r in enumerate(before)]
+
+
+def noted(
+    response: Response,
+    *,
+    triggered: bool | None = None,
+    score: float | None = None,
+    undefended: str | None = None,
+    signals: dict[str, float] | None = None,
+    cost: Cost = Cost(),
+) -> Response:
+    """`response` with what a defense has to say added to its trace; an inner defense's note stays where this one is silent."""
+    old = response.trace
+    new = Trace(
+        triggered=old.triggered if triggered is None else triggered or bool(old.triggered),
+        score=old.score if score is None else score,
+        undefended=old.undefended if undefended is None else undefended,
+        cost=old.cost + cost,
+        signals={**old.signals, **(signals or {})},
+    )
+    return replace(response, trace=new)

@@ -1,0 +1,339 @@
+"""The frozen dataclasses that travel from task to report.
+
+A defense and a model only ever hold `Prompt`; what would let a defense cheat (kind, behavior, category, benchmark)
+lives in `Sample`, which judges and metrics see.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+REFUSAL = "I'm sorry, I can't assist with that."
+"""What every arm answers when it blocks: one string, so that no judge favours one arm (design rule 6)."""
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded: a decompression bomb must not end a run."""
+
+
+class MediaError(ValueError):
+    """A picture, video or sound that cannot be read; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True)
+class Media:
+    """Encoded bytes (PNG, JPEG, WAV, MP4, ...): what is hashed, sent to endpoints and stored in a run."""
+
+    data: bytes = field(repr=False)
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Any:
+        """Read an encoded file. Raises `MediaError` when it is missing or empty."""
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise MediaError(f"{path} cannot be read: {error.strerror or error}") from error
+        if not data:
+            raise MediaError(f"{path} is empty")
+        return cls(data)
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Image(Media):
+    @classmethod
+    def from_pil(cls, image: PIL.Image.Image) -> Image:
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG")
+        return cls(buffer.getvalue())
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, read from the header alone."""
+        return self._open().size
+
+    @cached_property
+    def mime(self) -> str:
+        return self._open().get_format_mimetype() or "application/octet-stream"  # type: ignore[attr-defined]
+
+    @property
+    def data_url(self) -> str:
+        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode()}"
+
+    def pil(self) -> PIL.Image.Image:
+        """Decode to an RGB picture; alpha is laid over white. Raises `MediaError`."""
+        import PIL.Image
+
+        image = self._open()
+        if image.width * image.height > MAX_PIXELS:
+            raise MediaError(f"image of {image.width}x{image.height} pixels is over the limit of {MAX_PIXELS} pixels")
+        try:
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                image = image.convert("RGBA")
+                white = PIL.Image.new("RGBA", image.size, "white")
+                return PIL.Image.alpha_composite(white, image).convert("RGB")
+            return image.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MediaError(f"image cannot be decoded: {error}") from error
+
+    def _open(self) -> PIL.Image.Image:
+        import warnings
+
+        import PIL.Image
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit is stricter
+                return PIL.Image.open(io.BytesIO(self.data))
+        except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+            raise MediaError(f"image cannot be decoded: {error}") from error
+
+
+@dataclass(frozen=True)
+class Video(Media):
+    """An encoded video."""
+
+
+@dataclass(frozen=True)
+class Audio(Media):
+    """An encoded sound."""
+
+
+Part = Text | Image | Video | Audio
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Chat messages. A last message of role `assistant` is a prefix that the model continues (`Capability.PREFIX`)."""
+
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def user(cls, text: str, *media: Media, system: str | None = None) -> Prompt:
+        """One user turn, media first (the order that chat templates of multimodal models expect)."""
+        turns = [Message("system", (Text(system),))] if system else []
+        turns.append(Message("user", (*media, Text(text))))  # type: ignore[arg-type]
+        return cls(tuple(turns))
+
+    @cached_property
+    def id(self) -> str:
+        """A hash of the content alone, media bytes included, so that it names no benchmark and gives no label away."""
+        described = [
+            [m.role, [["text", p.text] if isinstance(p, Text) else [type(p).__name__, p.digest] for p in m.parts]]
+            for m in self.messages
+        ]
+        return digest(described)
+
+    @property
+    def text(self) -> str:
+        """The text of the last user turn."""
+        return "\n".join(p.text for p in self._last_user().parts if isinstance(p, Text))
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        return tuple(p for m in self.messages for p in m.parts if isinstance(p, Media))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(p for p in self.media if isinstance(p, Image))
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        return frozenset(type(p).__name__.lower() for m in self.messages for p in m.parts)
+
+    @property
+    def prefix(self) -> str | None:
+        last = self.messages[-1]
+        return "".join(p.text for p in last.parts if isinstance(p, Text)) if last.role == "assistant" else None
+
+    def with_text(self, text: str) -> Prompt:
+        """The same prompt with all text of the last user turn replaced by `text`, media kept in place."""
+        old = self._last_user()
+        kept = tuple(p for p in old.parts if not isinstance(p, Text))
+        return self._with_last_user(Message("user", (*kept, Text(text))))
+
+    def without_media(self) -> Prompt:
+        messages = tuple(Message(m.role, tuple(p for p in m.parts if isinstance(p, Text))) for m in self.messages)
+        return Prompt(messages)
+
+    def with_prefix(self, prefix: str) -> Prompt:
+        return Prompt((*self.messages, Message("assistant", (Text(prefix),))))
+
+    def with_system(self, text: str) -> Prompt:
+        """Put `text` in front of the system turn, or make one."""
+        head, rest = self.messages[0], self.messages[1:]
+        if head.role == "system":
+            return Prompt((Message("system", (Text(text), *head.parts)), *rest))
+        return Prompt((Message("system", (Text(text),)), *self.messages))
+
+    def _last_user(self) -> Message:
+        return next(m for m in reversed(self.messages) if m.role == "user")
+
+    def _with_last_user(self, new: Message) -> Prompt:
+        at = max(i for i, m in enumerate(self.messages) if m.role == "user")
+        return Prompt((*self.messages[:at], new, *self.messages[at + 1 :]))
+
+
+Kind = Literal["harmful", "benign", "utility"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a benchmark.
+
+    `behavior` is what is asked, in plain words (what a judge sees, never the wrapper); `cluster` is the base question that
+    all variants and modalities of it share; `error` says why the row cannot be used (a missing picture): such a row is
+    answered by an error, counted and shown, never dropped.
+    """
+
+    id: str
+    prompt: Prompt
+    kind: Kind
+    behavior: str
+    category: str = "all"
+    cluster: str = ""
+    variant: str = "default"
+    reference: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cluster:
+            object.__setattr__(self, "cluster", self.id)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one answer took. `seconds` is wall time of the batch divided by its rows."""
+
+    target_calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    extra_forward_passes: int = 0
+    auxiliary_calls: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(a + b for a, b in zip(self._values(), other._values(), strict=True)))  # type: ignore[arg-type]
+
+    def _values(self) -> tuple[float, ...]:
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the defense did: `triggered` is None for a defense that has no trigger."""
+
+    triggered: bool | None = None
+    score: float | None = None
+    undefended: str | None = None
+    cost: Cost = Cost()
+    signals: Mapping[str, float] = field(default_factory=dict)
+
+
+Finish = Literal["stop", "length", "blocked", "error"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """A model's answer, or an error: exactly one of `text` and `error` is set. An empty text is the model's own."""
+
+    text: str | None = None
+    finish: Finish = "stop"
+    trace: Trace = Trace()
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.error is None):
+            raise ValueError("a Response has either a text or an error")
+
+    @classmethod
+    def failed(cls, error: str, trace: Trace = Trace()) -> Response:
+        return cls(error=error or "unknown error", finish="error", trace=trace)
+
+    @classmethod
+    def blocked(cls, trace: Trace = Trace()) -> Response:
+        return cls(text=REFUSAL, finish="blocked", trace=trace)
+
+    @property
+    def cost(self) -> Cost:
+        return self.trace.cost
+
+    def add_cost(self, cost: Cost) -> Response:
+        return replace(self, trace=replace(self.trace, cost=self.trace.cost + cost))
+
+
+class Outcome(StrEnum):
+    HARMFUL = "harmful"
+    REFUSED = "refused"
+    SAFE = "safe"
+    INCOHERENT = "incoherent"
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    UNSCORED = "unscored"
+
+
+SAFETY_OUTCOMES = frozenset({Outcome.HARMFUL, Outcome.REFUSED, Outcome.SAFE, Outcome.INCOHERENT, Outcome.UNSCORED})
+UTILITY_OUTCOMES = frozenset({Outcome.CORRECT, Outcome.INCORRECT, Outcome.UNSCORED})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's word on one response; `score` lies in [0, 1], higher is more harmful (or more correct)."""
+
+    outcome: Outcome
+    score: float | None = None
+    rationale: str = ""
+    raw: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outcome", Outcome(self.outcome))
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ValueError(f"a Verdict's score lies in [0, 1], not {self.score}")
+
+    @classmethod
+    def unscored(cls, why: str, raw: str = "") -> Verdict:
+        return cls(Outcome.UNSCORED, rationale=why, raw=raw)
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """Decoding, the same for every arm. `temperature` 0 is greedy; `seed` makes sampling repeatable at any batch size."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+def digest(value: Any) -> str:
+    """A short, stable hash of anything that JSON can hold."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
