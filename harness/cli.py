@@ -1,0 +1,251 @@
+"""The command line. Errors are one sentence; exit codes: 0 all cells complete, 1 some are not, 2 wrong usage or plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.contracts import PluginError
+
+app = typer.Typer(
+    name="gapbench",
+    help="Compare inference-time safety defenses of multimodal LLMs, side by side on the same model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Many = list[str] | None
+Include = Annotated[Many, typer.Option(help="Python file, folder or YAML with plugins; may be repeated.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+
+
+@app.command()
+def run(
+    plan: Annotated[Path | None, typer.Argument(help="A YAML plan; flags are laid over it.")] = None,
+    model: Annotated[Many, typer.Option(help="organism, hf:REPO[@REV], endpoint:NAME; may be repeated.")] = None,
+    task: Annotated[Many, typer.Option(help="Benchmark, as in figstep(subset=tiny); may be repeated.")] = None,
+    defense: Annotated[Many, typer.Option(help="Defense, as in regap(alpha_max=2) or a+b; may be repeated.")] = None,
+    judge: Annotated[Many, typer.Option(help="Safety judge; may be repeated.")] = None,
+    calibration: Annotated[Many, typer.Option(help="Task that defenses are fitted on; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Samples a task, at most.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory.")] = None,
+    include: Include = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus of sampling.")] = None,
+    stop: Annotated[Many, typer.Option(help="Text at which an answer ends; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampling and of splits.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows a batch, at most.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of an endpoint: model.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests to an endpoint at once.")] = None,
+    allow_leakage: Annotated[bool, typer.Option("--allow-leakage", help="Mark leaking cells, do not stop.")] = False,
+    no_geometry: Annotated[bool, typer.Option("--no-geometry", help="Leave the geometry out.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a plan, doing only what is missing; with nothing else said, the default plan on the embedded model."""
+    from harness.api import run as run_plan
+
+    words: dict[str, Any] = {
+        "models": model,
+        "tasks": task,
+        "defenses": defense,
+        "judges": judge,
+        "calibration": calibration,
+        "limit": limit,
+        "include": include,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "stop": stop,
+        "seed": seed,
+        "batch_size": batch_size,
+        "device": device,
+        "base_url": base_url,
+        "concurrency": concurrency,
+        "allow_leakage": allow_leakage or None,
+        "geometry": False if no_geometry else None,
+    }
+    finished = run_plan(plan, out=out, debug=debug, **words)
+    cells = finished.manifest["cells"]
+    _say_cells(cells)
+    print(f"Run: {finished.path}")
+    if not no_report:
+        print(f"Report: {finished.report()}")
+    if any(cell["status"] == "incomplete" for cell in cells):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; default: inside the run.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write the HTML report of one or more runs."""
+    from harness import plugins
+    from harness.runstore import Run
+
+    found = [Run.open(path) for path in runs]
+    print(plugins.reporter("html")(found[0] if len(found) == 1 else found, out))
+
+
+@app.command()
+def table(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    format: Annotated[str, typer.Option(help="latex, markdown or csv.")] = "markdown",
+    judge: Annotated[str | None, typer.Option(help="Which safety judge; default: the first.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Print the main table of a run, for a paper."""
+    from harness import plugins
+    from harness.runstore import Run
+
+    if format not in ("latex", "markdown", "csv"):
+        raise PluginError(f"--format {format}: choose latex, markdown or csv")
+    print(plugins.reporter("table")(Run.open(path), format=format, judge=judge))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run directory.")],
+    second: Annotated[Path, typer.Argument(help="Another run directory.")],
+    debug: Debug = False,
+) -> None:
+    """Compare two runs, arm by arm, with paired tests on the prompts that both have."""
+    from harness import plugins
+    from harness.runstore import Run
+
+    found = plugins.reporter("compare")(Run.open(first), Run.open(second))
+    print(found.to_string(index=False) if len(found) else "the runs share no arm, task and judge")
+
+
+@app.command(name="list")
+def list_plugins(
+    kind: Annotated[str, typer.Argument(help="tasks, judges, defenses or models.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine readable.")] = False,
+    include: Include = None,
+    debug: Debug = False,
+) -> None:
+    """List what is registered."""
+    from harness import plugins
+
+    _known_kind(kind)
+    for path in include or []:
+        plugins.include(path)
+    rows = []
+    for name, entry in plugins.entries(kind).items():
+        try:
+            rows.append({"name": name, "summary": plugins.load(kind, name).summary(), "source": entry.source})
+        except PluginError:
+            continue
+    if as_json:
+        print(json.dumps({"plugins": rows, "broken": [vars(b) for b in plugins.broken()]}, indent=1))
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        print(f"{row['name']:<{width}}  {row['summary']}")
+    for broken in plugins.broken():
+        print(f"left out: {broken.kind} {broken.name}: {broken.reason}", file=sys.stderr)
+
+
+@app.command()
+def show(
+    kind: Annotated[str, typer.Argument(help="tasks, judges, defenses or models.")],
+    name: Annotated[str, typer.Argument(help="As gapbench list names it.")],
+    include: Include = None,
+    debug: Debug = False,
+) -> None:
+    """Show a plugin: what it does, its parameters, and how close it is to its source."""
+    from harness import plugins
+    from harness.show import described
+
+    for path in include or []:
+        plugins.include(path)
+    print(described(_known_kind(kind), name))
+
+
+@app.command()
+def check(
+    kind: Annotated[str, typer.Argument(help="tasks, judges, defenses or models.")],
+    name: Annotated[str, typer.Argument(help="As gapbench list names it, with parameters if it needs any.")],
+    include: Include = None,
+    debug: Debug = False,
+) -> None:
+    """Run the conformance tests of a plugin."""
+    from harness import plugins, testing
+
+    for path in include or []:
+        plugins.include(path)
+    checks = {
+        "tasks": testing.check_task,
+        "judges": testing.check_judge,
+        "defenses": testing.check_defense,
+        "models": testing.check_model,
+    }
+    try:
+        checks[_known_kind(kind)](name)  # type: ignore[operator]
+    except AssertionError as error:
+        raise PluginError(f"{kind[:-1]} {name} does not keep the contract: {error}") from error
+    print(f"{kind[:-1]} {name} keeps the contract")
+
+
+@app.command(name="train-organism")
+def train_organism(
+    out: Annotated[Path, typer.Argument(help="Where the model is written.")],
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Train the embedded model anew, and refuse to call it good when it misses a gate."""
+    from harness.organism.train import train
+
+    train(out, seed=seed)
+
+
+def _known_kind(kind: str) -> str:
+    from harness.plugins import KINDS, did_you_mean
+
+    if kind not in KINDS:
+        raise PluginError(f"there is no kind {kind!r}{did_you_mean(kind, KINDS)}; choose from {', '.join(KINDS)}")
+    return kind
+
+
+def _say_cells(cells: list[dict[str, Any]]) -> None:
+    by_status = {status: [c for c in cells if c["status"] == status] for status in ("complete", "incomplete")}
+    print(f"{len(by_status['complete'])} of {len(cells)} cells are complete")
+    for cell in by_status["incomplete"]:
+        print(
+            f"incomplete: {cell['model']} / {cell['defense']} / {cell['task']}: {cell['failed']} of {cell['n']} failed"
+        )
+    reasons = {(c["model"], c["defense"], c["reason"]) for c in cells if c["status"] == "not_applicable"}
+    for model, defense, reason in sorted(reasons):
+        print(f"not applicable: {model} / {defense}: {reason}")
+
+
+def main() -> None:
+    """The console script: errors of use in one sentence, without a traceback unless --debug is given."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app()
+    except PluginError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"gapbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("gapbench: stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"gapbench: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,66 @@
+"""`"a+b"`: a defended model is a model, so defenses compose. `a` is outermost: `a.wrap(b.wrap(model))`."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from harness import plugins
+from harness.calibration import Calibration
+from harness.contracts import Capability, Defense, Fidelity, Model
+from harness.spec import parse, split
+
+
+class Composition(Defense):
+    """Several defenses on one model, the first outermost. Each is fitted on the undefended model."""
+
+    def __init__(self, parts: list[Defense]) -> None:
+        self.parts = parts
+        self.plugin_name = "+".join(p.plugin_name for p in parts)
+
+    @property
+    def requires(self) -> Capability:  # type: ignore[override]
+        needed = Capability.GENERATE
+        for part in self.parts:
+            needed |= part.requires
+        return needed
+
+    @property
+    def needs_fit(self) -> bool:  # type: ignore[override]
+        return any(p.needs_fit for p in self.parts)
+
+    @property
+    def fidelity(self) -> Fidelity:  # type: ignore[override]
+        worst = max(self.parts, key=lambda p: ("control", "exact", "formula", "reconstruction").index(p.fidelity.level))
+        notes = tuple(f"{p.plugin_name}: {d}" for p in self.parts for d in p.fidelity.deviations)
+        return Fidelity(worst.fidelity.level, "; ".join(p.fidelity.source for p in self.parts), notes)
+
+    def spec(self) -> dict[str, Any]:
+        return {"name": self.plugin_name, "params": {"parts": [p.spec() for p in self.parts]}}
+
+    def fit(self, model: Model, calibration: Calibration) -> Self:
+        for part in self.parts:
+            part.fit(model, calibration)
+        return self
+
+    def wrap(self, model: Model) -> Model:
+        for part in reversed(self.parts):
+            model = part.wrap(model)
+        return model
+
+    def state(self) -> dict[str, Any]:
+        return {f"{i}.{k}": v for i, p in enumerate(self.parts) for k, v in p.state().items()}
+
+    def restore(self, state: dict[str, Any]) -> Self:
+        for i, part in enumerate(self.parts):
+            mark = f"{i}."
+            part.restore({k.removeprefix(mark): v for k, v in state.items() if k.startswith(mark)})
+        return self
+
+
+def create_defense(spec: str | dict[str, Any]) -> tuple[str, Defense]:
+    """The label and the defense of `name`, `name(param=value)`, `a+b` or a YAML mapping. Raises `PluginError`."""
+    if isinstance(spec, dict):
+        return parse(spec).label, plugins.create("defenses", spec)
+    parts = [parse(text) for text in split(spec)]
+    made = [plugins.create("defenses", part) for part in parts]
+    return "+".join(p.label for p in parts), made[0] if len(made) == 1 else Composition(made)

@@ -1,0 +1,131 @@
+"""What to run: command-line flags and YAML say the same things in the same words and meet in `Plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from harness.contracts import PluginError
+from harness.plugins import did_you_mean
+
+PluginSpec = str | dict[str, Any]
+
+DEFAULT_TASKS = [
+    "figstep(source=organism)",
+    "mmsafetybench(source=organism)",
+    "xstest(source=organism)",
+    "benign_typographic(source=organism)",
+    "mmmu(source=organism)",
+    "abilities",
+]
+DEFAULT_DEFENSES = [
+    "none",
+    "always_refuse",
+    "random_refuse(p=0.3)",
+    "random_direction",
+    "self_reminder",
+    "adashield",
+    "ecso",
+    "actadd",
+    "drift_correction",
+    "regap",
+    "regap(schedule=one_pass)",
+]
+DEFAULT_JUDGES = ["keyword", "compliance"]
+GROWING = ("models", "tasks", "defenses", "judges", "include")
+FREE = ("batch_size", "device", "concurrency")
+
+
+class Plan(BaseModel):
+    """A run, in the words of the command line. Unknown words are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: list[PluginSpec] = ["organism"]
+    tasks: list[PluginSpec] = Field(default_factory=lambda: list(DEFAULT_TASKS))
+    defenses: list[PluginSpec] = Field(default_factory=lambda: list(DEFAULT_DEFENSES))
+    judges: list[PluginSpec] = Field(
+        default_factory=lambda: list(DEFAULT_JUDGES), description="safety judges; empty: each task's own"
+    )
+    calibration: list[PluginSpec] | None = Field(None, description="tasks to fit on; null: the model's own, if any")
+    include: list[str] = []
+    limit: int | None = Field(None, ge=1, description="samples a task, at most")
+    max_new_tokens: int | None = Field(None, ge=1)
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    stop: list[str] = []
+    seed: int = 0
+    base_url: str | None = None
+    allow_leakage: bool = False
+    geometry: bool = True
+    batch_size: int | None = Field(None, ge=1)
+    device: str | None = None
+    concurrency: int | None = Field(None, ge=1)
+
+    @field_validator("models", "tasks", "defenses", "judges", "calibration", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
+
+    @field_validator("models", "tasks", "defenses")
+    @classmethod
+    def _some(cls, value: list[PluginSpec]) -> list[PluginSpec]:
+        if not value:
+            raise ValueError("at least one must be named")
+        return value
+
+
+def make_plan(file: Path | None = None, **flags: Any) -> Plan:
+    """The plan of a YAML file with flags laid over it; a flag that is None or empty says nothing.
+
+    Raises `PluginError` with every mistake named.
+    """
+    content = _read(file) if file else {}
+    content |= {name: value for name, value in flags.items() if value not in (None, [], ())}
+    try:
+        return Plan(**content)
+    except ValidationError as error:
+        raise PluginError(f"{file or 'the plan'}: {_sentence(error)}") from error
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What a new plan changes besides adding to the old one, as lines of a diff; empty when it only adds."""
+    lines = []
+    for name in Plan.model_fields:
+        before, after = old.get(name), new.get(name)
+        if before == after or name in FREE:
+            continue
+        if name in GROWING and isinstance(before, list) and isinstance(after, list):
+            lines += [f"- {name}: {item}" for item in before if item not in after]
+        elif name == "limit" and (after is None or (before is not None and after > before)):
+            continue
+        else:
+            lines += [f"- {name}: {before}", f"+ {name}: {after}"]
+    return lines
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except OSError as error:
+        raise PluginError(f"plan {file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PluginError(f"plan {file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise PluginError(f"plan {file} must be a mapping of words such as tasks, defenses and limit")
+    return content
+
+
+def _sentence(error: ValidationError) -> str:
+    said = []
+    for item in error.errors():
+        where = ".".join(str(p) for p in item["loc"][:2])
+        if item["type"] == "extra_forbidden":
+            said.append(f"there is no {where!r}{did_you_mean(where, Plan.model_fields)}")
+        else:
+            said.append(f"{where}: {item['msg'].removeprefix('Value error, ').lower()}")
+    return "; ".join(dict.fromkeys(said))

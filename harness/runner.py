@@ -1,0 +1,249 @@
+"""plan -> cells -> responses -> verdicts -> figures, doing only what is missing."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness import __version__, plugins
+from harness.arms import Arm, prepare
+from harness.calibration import Calibration
+from harness.cells import Cell, answer, judge
+from harness.composition import create_defense
+from harness.contracts import Capability, Judge, Model, PluginError, Task
+from harness.manifest import hardware, versions
+from harness.plan import Plan, PluginSpec, changes
+from harness.progress import Progress, Quiet
+from harness.runstore import Run, write_json
+from harness.spec import parse
+from harness.types import GenerationConfig, Sample, digest
+
+DEFAULT_NEW_TOKENS = 256
+
+
+class Runner:
+    """Everything that a plan names is made, and every mistake found, before anything is loaded or written."""
+
+    def __init__(self, plan: Plan, out: Path | str, progress: Progress | None = None, *, debug: bool = False) -> None:
+        self.plan, self.run, self.debug = plan, Run(out), debug
+        self.progress = progress or Quiet()
+        for path in plan.include:
+            plugins.include(path)
+        for broken in plugins.broken():
+            self.progress.say(f"left out: {broken.kind} {broken.name}: {broken.reason}")
+        extra = {name: getattr(plan, name) for name in ("batch_size", "device", "concurrency", "base_url")}
+        self.models: dict[str, Model] = _made("models", plan.models, **extra)
+        self.tasks: dict[str, Task] = _made("tasks", plan.tasks)
+        self.judges: dict[str, Judge] = _made("judges", plan.judges)
+        create = [create_defense(spec) for spec in plan.defenses]
+        if len({label for label, _ in create}) < len(create):
+            raise PluginError("a defense is named twice in the plan; give each once")
+        self.defenses = [label for label, _ in create]
+        self.samples: dict[str, list[Sample]] = {}
+        self.leaks: dict[str, set[str]] = {}
+        self.calibrations: dict[str, Calibration | None] = {}
+        self.arms: dict[str, list[Arm]] = {}
+
+    def __call__(self) -> Run:
+        """Raises `PluginError` for a plan that cannot be run as it stands; failures of single samples are recorded."""
+        with self.run.lock():
+            self._refuse_changes()
+            self._read_samples()
+            self._read_calibrations()
+            done: list[Cell] = []
+            for label, model in self.models.items():
+                self.arms[label] = self._arms(label, model)
+                cells = [
+                    c for task in self.tasks for c in (self._cell(label, model, arm, task) for arm in self.arms[label])
+                ]
+                done += cells
+                self._write_manifest(done)
+                self._fill(cells)
+                self._measure_geometry(label, model)
+                model.close()
+            self._write_manifest(done)
+            from harness.metrics import compute
+
+            self.run.write_results(compute(self.run))
+        return self.run
+
+    def _refuse_changes(self) -> None:
+        old = self.run.manifest.get("plan")
+        if old and (lines := changes(old, self.plan.model_dump(mode="json"))):
+            listed = "\n  ".join(lines)
+            raise PluginError(
+                f"{self.run.path} holds a run of another plan; use another --out, or a plan that only adds to it:\n  {listed}"
+            )
+
+    def _read_samples(self) -> None:
+        for label, task in self.tasks.items():
+            samples = checked_samples(label, task, self.plan.limit)
+            self.samples[label] = samples
+            self.run.write_samples(label, samples)
+
+    def _read_calibrations(self) -> None:
+        for label, model in self.models.items():
+            specs = list(model.calibration) if self.plan.calibration is None else self.plan.calibration
+            if not specs:
+                self.calibrations[label] = None
+                continue
+            found: list[Sample] = []
+            for name, task in _made("tasks", specs).items():
+                found += checked_samples(name, task, None)
+            self.calibrations[label] = calibration = Calibration.from_samples(found, seed=self.plan.seed)
+            for name, samples in self.samples.items():
+                leaked = {s.id for s in calibration.leaks(samples)}
+                if leaked and not self.plan.allow_leakage:
+                    raise PluginError(
+                        f"task {name} shares {len(leaked)} of {len(samples)} samples with the calibration set of {label} "
+                        f"(such as {min(leaked)}): choose other calibration tasks, or --allow-leakage to mark its cells"
+                    )
+                self.leaks[name] = self.leaks.get(name, set()) | leaked
+
+    def _arms(self, label: str, model: Model) -> list[Arm]:
+        fresh = [create_defense(spec) for spec in self.plan.defenses]
+        return [prepare(self.run, model, n, d, self.calibrations[label], self.progress) for n, d in fresh]
+
+    def _cell(self, label: str, model: Model, arm: Arm, task_label: str) -> Cell:
+        task, samples = self.tasks[task_label], self.samples[task_label]
+        plan = self.plan
+        tokens = plan.max_new_tokens or task.max_new_tokens or DEFAULT_NEW_TOKENS
+        config = GenerationConfig(tokens, plan.temperature, plan.top_p, plan.seed, tuple(plan.stop))
+        cell = Cell(label, arm, task_label, samples, self._judges_of(task), config, reason=arm.reason)
+        lacking = frozenset().union(*(s.prompt.modalities for s in samples if s.error is None)) - model.modalities
+        if lacking and not cell.reason:
+            cell.reason = f"{label} does not take {', '.join(sorted(lacking))}, which {task_label} is made of"
+        if not cell.reason:
+            cell.key = arm.key(model, config)
+        return cell
+
+    def _judges_of(self, task: Task) -> dict[str, Judge]:
+        if task.kind != "utility":
+            chosen = {label: j for label, j in self.judges.items() if task.kind in j.kinds}
+            if chosen:
+                return chosen
+        return _made("judges", [task.default_judge])
+
+    def _fill(self, cells: list[Cell]) -> None:
+        missing = [(cell, cell.missing(self.run)) for cell in cells]
+        self.progress.expect(sum(len(todo) for _, todo in missing))
+        for cell, todo in missing:
+            if todo:
+                self.progress.start(cell.name)
+                answer(self.run, cell, todo, self.progress, self.debug)
+            if not cell.reason:
+                judge(self.run, cell)
+
+    def _measure_geometry(self, label: str, model: Model) -> None:
+        calibration = self.calibrations[label]
+        if not self.plan.geometry or calibration is None or Capability.ACTIVATIONS not in model.capabilities:
+            return
+        if not calibration.train.pairs("harmful") or not calibration.train.pairs("benign"):
+            return
+        key = digest([model.fingerprint(), calibration.id, __version__])
+        if self.run.geometry.get(label, {}).get("key") == key:
+            return
+        self.progress.start(f"geometry of {label}")
+        from harness.geometry import geometry
+
+        write_json(self.run.geometry_path(label), {"key": key, **geometry(model, calibration)})
+
+    def _write_manifest(self, cells: list[Cell]) -> None:
+        old = self.run.manifest
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        commands = [*old.get("commands", []), [Path(sys.argv[0]).name, *sys.argv[1:]]]
+        self.run.write_manifest(
+            {
+                "gapbench": __version__,
+                "created": old.get("created", now),
+                "updated": now,
+                "commands": [c for i, c in enumerate(commands) if c not in commands[:i]],
+                "plan": self.plan.model_dump(mode="json"),
+                "models": {n: _model_entry(m) for n, m in self.models.items()},
+                "defenses": {a.label: _defense_entry(a) for arms in self.arms.values() for a in arms},
+                "tasks": {n: self._task_entry(n, t) for n, t in self.tasks.items()},
+                "judges": {n: {"spec": j.spec(), "summary": j.summary()} for c in cells for n, j in c.judges.items()},
+                "calibration": {n: _calibration_entry(c) for n, c in self.calibrations.items()},
+                "versions": versions(),
+                "hardware": hardware(),
+                "cells": [cell.manifest(self.run) for cell in cells],
+            }
+        )
+
+    def _task_entry(self, label: str, task: Task) -> dict[str, Any]:
+        leaked = len(self.leaks.get(label, ()))
+        return {
+            "spec": task.spec(),
+            "kind": task.kind,
+            "n": len(self.samples[label]),
+            "broken": sum(s.error is not None for s in self.samples[label]),
+            "summary": task.summary(),
+            "licence": task.licence,
+            "citation": task.citation,
+            "source_note": task.source_note,
+            "revision": task.revision(),
+            "leakage": f"{leaked} samples are in the calibration set" if leaked else None,
+        }
+
+
+def checked_samples(label: str, task: Task, limit: int | None) -> list[Sample]:
+    """The task's first `limit` samples, ids unique. Raises `PluginError` when there are none, or the task breaks off."""
+    try:
+        samples = list(islice(task.samples(), limit))
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(f"task {label} cannot be read: {type(error).__name__}: {error}") from error
+    if not samples:
+        raise PluginError(f"task {label} has no samples")
+    seen: set[str] = set()
+    for sample in samples:
+        if not isinstance(sample, Sample):
+            raise PluginError(f"task {label} yields a {type(sample).__name__}, not a Sample")
+        if sample.id in seen:
+            raise PluginError(f"task {label} has two samples with the id {sample.id!r}; ids must be unique")
+        seen.add(sample.id)
+    return samples
+
+
+def _made(kind: plugins.PluginKind, specs: list[PluginSpec] | list[str], **extra: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for spec in specs:
+        label = parse(spec).label
+        if label in made:
+            raise PluginError(f"{kind[:-1]} {label} is named twice in the plan; give it once")
+        made[label] = plugins.create(kind, spec, **extra)
+    return made
+
+
+def _model_entry(model: Model) -> dict[str, Any]:
+    return {
+        "spec": model.spec(),
+        "fingerprint": model.fingerprint(),
+        "capabilities": model.capabilities.names,
+        "modalities": sorted(model.modalities),
+        "summary": model.summary(),
+    }
+
+
+def _defense_entry(arm: Arm) -> dict[str, Any]:
+    return {
+        "spec": arm.defense.spec(),
+        "summary": arm.defense.summary(),
+        "requires": arm.defense.requires.names,
+        "fidelity": vars(arm.defense.fidelity),
+        "fit_seconds": arm.fit_seconds,
+    }
+
+
+def _calibration_entry(calibration: Calibration | None) -> dict[str, Any] | None:
+    if calibration is None:
+        return None
+    return {
+        "id": calibration.id,
+        "n_train": len(calibration.train.samples),
+        "n_validation": len(calibration.validation.samples),
+    }
