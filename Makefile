@@ -1,0 +1,37 @@
+# Everything is installed into .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+RUN ?= runs/demo
+
+.PHONY: demo test lint types check bench clean
+
+demo: $(VENV)/.installed  ## install, compare the defenses on the embedded model, name the HTML report
+	$(BIN)/gapbench run --out $(RUN)
+
+test: $(VENV)/.installed-dev  ## install what the tests need, and run them
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+check: lint types test  ## all that CI checks
+
+bench: $(VENV)/.installed  ## overhead of the harness over a bare transformers loop
+	$(BIN)/python benchmarks/overhead.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .[dev,browser]
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.calibration import Calibration
+from harness.contracts import PluginError
+from harness.types import Image, Prompt, Sample
+
+
+def samples(n: int) -> list[Sample]:
+    made = []
+    for i in range(n):
+        for kind in ("harmful", "benign"):
+            for variant in ("text", "image"):
+                media = [Image(f"{kind}{i}".encode())] if variant == "image" else []
+                prompt = Prompt.user(f"{kind} {i} {variant}", *media)
+                made.append(
+                    Sample(f"{kind}{i}{variant}", prompt, kind, f"{kind} {i}", "c", f"q:{kind}{i}", variant)  # type: ignore[arg-type]
+                )
+    return made
+
+
+@given(st.integers(1, 40), st.integers(0, 3))
+def test_all_forms_of_a_question_fall_on_one_side(n: int, seed: int) -> None:
+    calibration = Calibration.from_samples(samples(n), seed=seed)
+    left = {s.cluster for s in calibration.train.samples}
+    right = {s.cluster for s in calibration.validation.samples}
+    assert not left & right
+    assert len(calibration.samples) == 4 * n
+
+
+@given(st.integers(2, 20))
+def test_a_question_falls_on_the_same_side_whatever_else_is_there(n: int) -> None:
+    few, many = Calibration.from_samples(samples(n)), Calibration.from_samples(samples(n + 5))
+    assert {s.id for s in few.train.samples} <= {s.id for s in many.train.samples}
+
+
+def test_pairs_join_the_forms_of_one_question() -> None:
+    for pair in Calibration.from_samples(samples(10), validation=0).train.pairs("harmful"):
+        assert pair.text.text.replace("text", "") == pair.media.text.replace("image", "")
+        assert not pair.text.media and pair.media.media
+
+
+def test_leaks_are_found_by_content_question_words_and_picture() -> None:
+    calibration = Calibration.from_samples(samples(5))
+    fresh = Prompt.user("something else")
+    assert calibration.leaks([Sample("a", fresh, "harmful", "new", cluster="new")]) == []
+    assert calibration.leaks([Sample("a", fresh, "harmful", "new", cluster="q:harmful1")])
+    assert calibration.leaks([Sample("a", fresh, "harmful", "Harmful  1", cluster="new")])
+    assert calibration.leaks([Sample("a", Prompt.user("harmful 1 text"), "harmful", "new", cluster="new")])
+    assert calibration.leaks([Sample("a", Prompt.user("x", Image(b"harmful1")), "harmful", "new", cluster="new")])
+
+
+def test_a_blank_picture_that_many_questions_share_is_no_leak() -> None:
+    blank = Image(b"blank")
+    known = [Sample(str(i), Prompt.user(f"q{i}", blank), "harmful", f"b{i}", cluster=f"c{i}") for i in range(3)]
+    new = [Sample(str(i), Prompt.user(f"r{i}", blank), "harmful", f"d{i}", cluster=f"e{i}") for i in range(3)]
+    assert Calibration.from_samples(known).leaks(new) == []
+
+
+def test_nothing_to_learn_from_is_one_sentence() -> None:
+    with pytest.raises(PluginError, match="regap needs harmful text prompts"):
+        Calibration.from_samples([]).require("regap")
