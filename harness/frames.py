@@ -1,0 +1,108 @@
+"""The rows of a run as columns: what figures are computed from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+LABELS = ("model", "defense", "task", "kind", "category", "variant", "modality", "judge", "outcome")
+COSTS = ("target_calls", "prompt_tokens", "generated_tokens", "extra_forward_passes", "auxiliary_calls", "seconds")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Columns of n rows. Labels are object arrays: names that are not valid Unicode must not stop a report.
+
+    `pair` is a hash of (task, sample, prompt), `cluster` one of (task, base question): benchmarks number their
+    questions alike, so a base question belongs to its task. Hashes, so that the order of rows decides nothing and two
+    runs can be paired.
+    """
+
+    labels: dict[str, Array]
+    costs: dict[str, Array]
+    triggered: Array
+    failed: Array
+    pair: Array
+    cluster: Array
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+    def where(self, mask: Array) -> Frame:
+        """The rows of a mask or of an index."""
+        return replace(
+            self,
+            labels={name: column[mask] for name, column in self.labels.items()},
+            costs={name: column[mask] for name, column in self.costs.items()},
+            triggered=self.triggered[mask],
+            failed=self.failed[mask],
+            pair=self.pair[mask],
+            cluster=self.cluster[mask],
+        )
+
+    def having(self, **wanted: str) -> Frame:
+        """The rows whose labels are these."""
+        import numpy as np
+
+        mask = np.ones(len(self), dtype=bool)
+        for name, value in wanted.items():
+            mask &= self.labels[name] == value
+        return self.where(mask)
+
+    def split(self, *names: str) -> dict[tuple[str, ...], Frame]:
+        """One frame for each combination of labels, in the order of the rows."""
+        import numpy as np
+
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for i, key in enumerate(zip(*(self.labels[name] for name in names), strict=True)):
+            groups.setdefault(key, []).append(i)
+        return {key: self.where(np.array(rows)) for key, rows in groups.items()}
+
+    def outcome(self, *names: str) -> Array:
+        """(n,) bool: the outcome is one of `names`."""
+        import numpy as np
+
+        found = np.zeros(len(self), dtype=bool)
+        for name in names:
+            found |= self.labels["outcome"] == name
+        return found
+
+
+def frame(rows: Iterable[dict[str, Any]]) -> Frame:
+    """Rows as `Run.rows` gives them."""
+    import numpy as np
+
+    rows = list(rows)
+
+    def label(name: str) -> Array:
+        column = np.empty(len(rows), dtype=object)
+        column[:] = [str(row[name]) for row in rows]
+        return column
+
+    def number(row: dict[str, Any], name: str) -> float:
+        value = row.get(name)
+        return float("nan") if value is None else float(value)
+
+    def hashed(*keys: str) -> Array:
+        return np.array([_hash(tuple(row[k] for k in keys)) for row in rows], dtype=np.int64)
+
+    return Frame(
+        labels={name: label(name) for name in LABELS},
+        costs={name: np.array([number(row, name) for row in rows], dtype=float) for name in COSTS},
+        triggered=np.array([number(row, "triggered") for row in rows], dtype=float),
+        failed=np.array([not row["answered"] or row["error"] is not None for row in rows], dtype=bool),
+        pair=hashed("task", "sample", "prompt_id"),
+        cluster=hashed("task", "cluster"),
+    )
+
+
+def _hash(key: tuple[Any, ...]) -> int:
+    """64 bits; `repr` because names need not be valid Unicode."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big", signed=True)

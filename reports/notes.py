@@ -1,0 +1,47 @@
+"""What stands above and below a printed table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from reports.formats import ALPHA, Column
+
+if TYPE_CHECKING:
+    import pandas
+
+SIZES = (("n_harmful", "asr"), ("n_benign", "over_refusal"), ("n_utility", "accuracy"))
+"""The columns of how many prompts an arm had, and the metric whose rows they count."""
+
+
+def caption(table: pandas.DataFrame) -> str:
+    """Judge, sizes and what the brackets are."""
+    sizes = []
+    for column, name in (("n_harmful", "harmful"), ("n_benign", "benign"), ("n_utility", "utility")):
+        found = sorted({int(n) for n in table[column] if n})
+        if found:
+            sizes.append(f"{found[0]}" + (f" to {found[-1]}" if len(found) > 1 else "") + f" {name}")
+    scored = f"n = {', '.join(sizes)} prompts an arm. " if sizes else ""
+    titles = {"asr": "ASR", "over_refusal": "over-refusal", "accuracy": "accuracy"}
+    judged: dict[str, list[str]] = {}
+    for metric, judge in table.attrs["judges"].items():
+        judged.setdefault(judge, []).append(titles[metric])
+    judges = "; ".join(f"{judge} ({', '.join(metrics)})" for judge, metrics in judged.items())
+    return (
+        f"Judges: {judges or 'none'}. {scored}Rates in per cent of the scored prompts with 95 % intervals (Wilson, at "
+        "the effective sample size where prompts share a base question). Gap: ASR in media less ASR in text. Time: "
+        "relative to no defense on the same prompts."
+    )
+
+
+def legend(table: pandas.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """What the marks mean, as far as they occur, and every arm's note."""
+    notes = []
+    if any((table[f"{column.change}_p_holm"].astype(float) < ALPHA).any() for column in columns if column.change):
+        notes.append("* differs from no defense on the same prompts (exact McNemar, Holm across defenses, p < 0.05).")
+    if "reconstruction" in set(table["fidelity"]):
+        notes.append("† reconstruction: the method has no public code; open details are choices of this package.")
+    if leaks := dict.fromkeys(text for text in table["leakage"] if text):
+        notes.append(f"‡ fitted on prompts that it is evaluated on: {'; '.join(leaks)}.")
+    notes += [f"{row['defense']} on {row['model']}: {row['note']}." for row in table.to_dict("records") if row["note"]]
+    return notes
