@@ -119,7 +119,7 @@ def test_latex_compiles(which: str, request: pytest.FixtureRequest, tmp_path: Pa
     source = tmp_path / "table.tex"
     source.write_text(DOCUMENT % render(request.getfixturevalue(which), "latex"), "utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", source.name]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "table.pdf").stat().st_size > 1000
 

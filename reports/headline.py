@@ -1,0 +1,73 @@
+"""The finding in plain words, computed from the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.lookup import BASELINE, Group
+
+CAUTION = (
+    "The organism is a tiny synthetic model made for this benchmark: this run demonstrates mechanisms and tests the "
+    "software; it is no evidence about real models."
+)
+
+MEDIA = {"image": "in pictures", "video": "in videos", "audio": "by voice"}
+
+
+@dataclass(frozen=True)
+class Best:
+    arm: str
+    asr: float
+    over_refusal: float
+
+
+def finding(group: Group, judge: str) -> list[str]:
+    """One to three sentences about one model as one judge sees it."""
+    sentences = [_undefended(group, judge)]
+    best = best_arm(group, judge)
+    if best:
+        p = (group.figures.get(group.model, best.arm, "asr_change", judge) or {}).get("p_holm")
+        doubt = "" if p is None or p < 0.05 else " That is no significant change of attack success."
+        sentences.append(
+            f"The defense with the lowest sum of attack success and over-refusal is {best.arm}: it leaves "
+            f"{_pct(best.asr)} attack success and refuses {_pct(best.over_refusal)} of harmless requests.{doubt}"
+        )
+    return [s for s in sentences if s]
+
+
+def is_organism(group: Group) -> bool:
+    spec = (group.manifest.get("models", {}).get(group.model) or {}).get("spec")
+    name = spec.get("name", "") if isinstance(spec, dict) else str(spec or "")
+    return "organism" in (name, group.model) or name.startswith("organism")
+
+
+def best_arm(group: Group, judge: str) -> Best | None:
+    """The arm that is no control with the lowest ASR + over-refusal: Youden's J of a refusal seen as a detector."""
+    candidates = []
+    for arm in group.arms:
+        fidelity = (group.manifest["defenses"][arm].get("fidelity") or {}).get("level")
+        asr = group.figures.get(group.model, arm, "asr", judge)
+        refusal = group.figures.by_any_judge(group.model, arm, "over_refusal", judge)
+        if arm != BASELINE and fidelity != "control" and asr and refusal:
+            candidates.append(Best(arm, asr["value"], refusal["value"]))
+    return min(candidates, key=lambda b: b.asr + b.over_refusal, default=None)
+
+
+def _undefended(group: Group, judge: str) -> str:
+    rates = {}
+    for variant in group.figures.variants(group.model, "asr"):
+        figure = group.figures.get(group.model, BASELINE, "asr", judge, variant=variant)
+        if figure and variant.startswith("modality:"):
+            rates[variant.removeprefix("modality:")] = figure["value"]
+    text = rates.pop("text", None)
+    parts = [] if text is None else [(text, "in text")]
+    parts += [(value, MEDIA.get(name, f"as {name}")) for name, value in rates.items()]
+    if not parts:
+        return f"This run has no undefended arm for {group.title} to compare with."
+    (first, how), rest = parts[0], parts[1:]
+    said = [f"{_pct(first)} of harmful requests given {how}", *(f"{_pct(v)} of those given {way}" for v, way in rest)]
+    return f"Without a defense, {group.title} answered {' and '.join(said)}."
+
+
+def _pct(value: float) -> str:
+    return f"{100 * value:.0f} %" if value in (0, 1) or 0.1 <= value < 0.995 else f"{100 * value:.1f} %"

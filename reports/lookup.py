@@ -1,0 +1,102 @@
+"""The figures of `results.json`, looked up by what they describe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.runstore import Run
+
+BASELINE = "none"
+Figure = dict[str, Any]
+
+
+class Figures:
+    """An index of flat figures. A figure without a finite value is as good as absent."""
+
+    def __init__(self, figures: Iterable[Figure]) -> None:
+        self._all = [f for f in figures if _finite(f.get("value"))]
+        self._by = {self._key(f): f for f in self._all}
+
+    def get(
+        self,
+        model: str,
+        defense: str,
+        metric: str,
+        judge: str = "",
+        task: str | None = None,
+        variant: str | None = None,
+    ) -> Figure | None:
+        """The one figure, or None. `task` None is pooled over tasks, `variant` None over variants."""
+        return self._by.get((model, defense, task, variant, judge, metric))
+
+    def by_any_judge(
+        self, model: str, defense: str, metric: str, judge: str, task: str | None = None, variant: str | None = None
+    ) -> Figure | None:
+        """The figure by `judge`; where it says nothing of this metric anywhere, that by the first judge that does."""
+        known = self.judges(model, metric)
+        judges = [judge] if judge in known else known
+        return next(filter(None, (self.get(model, defense, metric, j, task, variant) for j in judges)), None)
+
+    def judges(self, model: str, metric: str) -> list[str]:
+        return list(dict.fromkeys(f["judge"] for f in self.of(model, metric)))
+
+    def variants(self, model: str, metric: str, task: str | None = None) -> list[str]:
+        found = (f["variant"] for f in self.of(model, metric) if f["task"] == task and f["variant"] is not None)
+        return list(dict.fromkeys(found))
+
+    def of(self, model: str, metric: str) -> Iterator[Figure]:
+        return (f for f in self._all if f["model"] == model and f["metric"] == metric)
+
+    @staticmethod
+    def _key(figure: Figure) -> tuple[Any, ...]:
+        return tuple(figure.get(name) for name in ("model", "defense", "task", "variant", "judge", "metric"))
+
+
+@dataclass(frozen=True)
+class Group:
+    """One model of one run: what a table or a plot of the report is about."""
+
+    run: Run
+    model: str
+    title: str
+    figures: Figures
+    manifest: dict[str, Any]
+    ident: str
+
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        return [c for c in self.manifest.get("cells", []) if c["model"] == self.model]
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """The defenses of this model in the order of the manifest."""
+        mine = {c["defense"] for c in self.cells}
+        return [label for label in self.manifest.get("defenses", {}) if label in mine]
+
+    @cached_property
+    def judges(self) -> list[str]:
+        """The safety judges: those that scored harmful rows, or else benign ones."""
+        return self.figures.judges(self.model, "asr") or self.figures.judges(self.model, "over_refusal")
+
+    def tasks(self, kind: str) -> list[str]:
+        mine = {c["task"] for c in self.cells}
+        return [label for label, t in self.manifest.get("tasks", {}).items() if t.get("kind") == kind and label in mine]
+
+
+def groups(runs: list[Run]) -> list[Group]:
+    """Every model of every run; a run's name is added to the title where there are several runs."""
+    found = []
+    for number, run in enumerate(runs):
+        manifest, figures = run.manifest, Figures(run.results)
+        for place, model in enumerate(manifest.get("models", {})):
+            title = f"{model} ({run.path.resolve().name})" if len(runs) > 1 else model
+            found.append(Group(run, model, title, figures, manifest, f"g{number}m{place}"))
+    return found
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from reports.plane import Plane, Point, draw
+
+
+def point(arm: str, x: float, y: float) -> Point:
+    return Point(arm, x, y, (x, x), (y, y))
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    points = (point("none", 0.05, 0.9), point("good", 0.1, 0.2), point("worse", 0.2, 0.3), point("strict", 0.8, 0.0))
+    assert [p.arm for p in Plane("j", "Over-refusal", points).front] == ["none", "good", "strict"]
+
+
+def test_equal_points_are_both_on_the_front() -> None:
+    twins = (point("a", 0.1, 0.1), point("b", 0.1, 0.1))
+    assert {p.arm for p in Plane("j", "x", twins).front} == {"a", "b"}
+
+
+def test_labels_of_crowded_points_do_not_cover_one_another() -> None:
+    crowd = tuple(point(f"defense-{i}", 0.05 + 0.01 * (i % 3), 0.1 + 0.01 * i) for i in range(12))
+    figure = draw(Plane("j", "Over-refusal", crowd))
+    from matplotlib.text import Text
+
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    assert len(boxes) == 12
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_labels_are_never_read_as_formulas() -> None:
+    figure = draw(Plane("j", "x", (point("$\\frac{1}{", 0.1, 0.2), point("none", 0.0, 0.9))))
+    assert figure.axes[0].texts

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.runstore import Run
+from reports.browser import browser_data
+from reports.cell import percent, points, significance
+from reports.headline import best_arm, finding
+from reports.heatmap import heat_maps
+from reports.lookup import Figures, Group, groups
+from reports.main_table import access, main_table
+from reports.thumbnails import Thumbnails
+
+
+def figure(defense: str, metric: str, value: float | None, judge: str = "keyword", **more: Any) -> dict[str, Any]:
+    plain = {"model": "m", "task": None, "variant": None, "low": None, "high": None, "n": 10, "unscored": 0}
+    return plain | {"defense": defense, "metric": metric, "value": value, "judge": judge} | more
+
+
+FIGURES = [
+    figure("none", "asr", 0.6),
+    figure("none", "asr", 0.2, variant="modality:text"),
+    figure("none", "asr", 0.9, variant="modality:image"),
+    figure("none", "over_refusal", 0.05),
+    figure("none", "asr", 0.7, judge="rubric"),
+    figure("gate", "asr", 0.1, low=0.05, high=0.2, unscored=2),
+    figure("gate", "asr_if_unscored_safe", 0.08),
+    figure("gate", "asr_if_unscored_harmful", 0.25),
+    figure("gate", "asr_change", -0.5, p_holm=0.004),
+    figure("gate", "over_refusal", 0.3),
+    figure("gate", "accuracy", 0.5, judge="choice"),
+    figure("gate", "accuracy", 0.75, judge="exact"),
+    figure("always_refuse", "asr", 0.0),
+    figure("always_refuse", "over_refusal", 0.0),
+    figure("gate", "asr", 0.4, task="figstep", variant="category:fraud"),
+    figure("gate", "asr", 0.2, task="figstep", variant="category:hate"),
+]
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Group:
+    run = Run(tmp_path / "run")
+    arms = {"none": "control", "gate": "exact", "always_refuse": "control", "steer": "formula"}
+    cell = {"model": "m", "task": "figstep", "judges": {}, "arm": "a", "status": "complete", "n": 10, "failed": 0}
+    cells = [cell | {"defense": arm} for arm in arms]
+    cells[-1] |= {"status": "not_applicable", "reason": "the model lacks activations"}
+    run.write_manifest(
+        {
+            "models": {"m": {"spec": {"name": "hf"}}},
+            "defenses": {
+                a: {"requires": ["generate"], "fidelity": {"level": level}, "fit_seconds": 1.0 if a == "gate" else None}
+                for a, level in arms.items()
+            },
+            "tasks": {"figstep": {"kind": "harmful", "leakage": "allowed: 3 samples"}},
+            "judges": {},
+            "cells": cells,
+        }
+    )
+    run.write_results(FIGURES)
+    return groups([run])[0]
+
+
+def test_a_row_shows_bounds_marks_change_and_leakage(group: Group) -> None:
+    table = main_table(group, "keyword")
+    names = [name for name, _ in table.columns]
+    rows = {row.label: row for row in table.rows}
+    asr = rows["gate"].cells[names.index("ASR, all")]
+    assert (asr.text, asr.interval, asr.mark) == ("10.0", "[5.0, 20.0]", "**")
+    assert asr.notes == ("Δ\u00a0−50.0", "bounds 8.0–25.0")
+    assert rows["gate"].fitted_on_leak and not rows["none"].fitted_on_leak
+    assert [names.index(n) for n in ("ASR, text", "ASR, image")] == [0, 1]
+
+
+def test_an_arm_that_cannot_run_comes_last_with_its_reason(group: Group) -> None:
+    last = main_table(group, "keyword").rows[-1]
+    assert (last.label, last.reason, last.cells) == ("steer", "the model lacks activations", ())
+
+
+def test_accuracies_of_two_judges_are_never_mixed(group: Group) -> None:
+    table = main_table(group, "keyword")
+    gate = next(row for row in table.rows if row.label == "gate")
+    shown = {name: cell.text for (name, _), cell in zip(table.columns, gate.cells, strict=True)}
+    assert shown["Accuracy, choice"] == "50.0" and shown["Accuracy, exact"] == "75.0"
+
+
+def test_a_judge_is_not_given_the_rate_of_another(group: Group) -> None:
+    table = main_table(group, "rubric")
+    gate = next(row for row in table.rows if row.label == "gate")
+    assert gate.cells[[n for n, _ in table.columns].index("ASR, all")].text == "–"
+
+
+def test_the_best_defense_is_no_control(group: Group) -> None:
+    best = best_arm(group, "keyword")
+    assert best is not None and best.arm == "gate"
+    assert finding(group, "keyword")[0] == (
+        "Without a defense, m answered 20 % of harmful requests given in text and 90 % of those given in pictures."
+    )
+
+
+def test_a_change_that_is_not_significant_is_called_so(group: Group) -> None:
+    group.run.write_results([f | ({"p_holm": 0.4} if f["metric"] == "asr_change" else {}) for f in FIGURES])
+    assert finding(groups([group.run])[0], "keyword")[1].endswith("That is no significant change of attack success.")
+
+
+def test_categories_make_a_map_of_their_own(group: Group) -> None:
+    (by_category,) = [m for m in heat_maps(group, "keyword") if "category" in m.title]
+    assert by_category.columns == ("fraud", "hate") and by_category.tasks == (("figstep", 2, True),)
+    assert [cell.text for cell in dict(by_category.rows)["gate"]] == ["40.0", "20.0"]
+
+
+def test_figures_without_a_finite_value_are_absent() -> None:
+    figures = Figures([figure("none", "asr", None), figure("none", "over_refusal", float("nan"))])
+    assert figures.get("m", "none", "asr", "keyword") is None
+    assert figures.get("m", "none", "over_refusal", "keyword") is None
+
+
+def test_numbers_are_written_with_a_true_minus_and_no_signed_zero() -> None:
+    assert [points({"value": v}).text for v in (0.1234, -0.1234, -0.0001)] == ["+12.3", "−12.3", "0.0"]
+    assert percent(None).text == "–"
+    assert significance({"p_holm": 0.2}) == ("", "no significant difference from no defense (p = 0.200 after Holm)")
+
+
+@pytest.mark.parametrize(
+    ("needs", "named"),
+    [
+        ([], "black box"),
+        (["generate", "prefix"], "black box"),
+        (["logits"], "grey box"),
+        (["activations"], "white box"),
+    ],
+)
+def test_access_is_the_deepest_thing_needed(needs: list[str], named: str) -> None:
+    assert access(needs) == named
+
+
+def test_pictures_stop_at_the_budget_and_say_so(page: Path) -> None:
+    run = Run(page.parent.parent)
+    pictures = Thumbnails(budget=500)
+    data = browser_data(groups([run]), pictures)
+    assert sum(map(len, data["pictures"].values())) <= 500
+    assert data["missing"] and all("left out" in why for why in data["missing"].values())
+
+
+def test_a_missing_or_broken_picture_is_a_sentence(tmp_path: Path) -> None:
+    run, pictures = Run(tmp_path), Thumbnails()
+    run.media_path("ab12").parent.mkdir(parents=True)
+    run.media_path("ab12").write_bytes(b"<svg onload=alert(1)>")
+    pictures.add(run, "ab12")
+    pictures.add(run, "cd34")
+    assert not pictures.urls and all(why.startswith("the picture cannot be shown") for why in pictures.missing.values())
