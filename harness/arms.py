@@ -33,7 +33,8 @@ def prepare(
 ) -> Arm:
     """Check that the model lets the defense work, and fit it or read its earlier fit back.
 
-    A capability that is missing, or a fit that fails, makes the arm not applicable with its reason; it never ends the run.
+    A capability that is missing, or a fit that fails, makes the arm not applicable with its reason; it never ends the
+    run.
     """
     missing = [f.name.lower() for f in Capability if f in defense.requires and f not in model.capabilities and f.name]
     if missing:

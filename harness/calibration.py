@@ -56,7 +56,8 @@ class Calibration:
 
     @classmethod
     def from_samples(cls, samples: Iterable[Sample], *, validation: float = 0.25, seed: int = 0) -> Calibration:
-        """Split by a hash of the base question, so that all forms of a question fall on one side, whatever else is there."""
+        """Split by a hash of the base question, so that all forms of a question fall on one side, whatever else is
+        there."""
         usable = [s for s in samples if s.error is None and s.kind in ("harmful", "benign")]
         sides: dict[bool, list[Sample]] = defaultdict(list)
         for sample in usable:
@@ -97,7 +98,8 @@ class Calibration:
                 raise PluginError(f"{who} needs {kind} text prompts for calibration: name tasks with --calibration")
             if pairs and not self.train.pairs(kind):  # type: ignore[arg-type]
                 raise PluginError(
-                    f"{who} needs {kind} requests both as text and with media for calibration: name paired tasks with --calibration"
+                    f"{who} needs {kind} requests both as text and with media for calibration: "
+                    "name paired tasks with --calibration"
                 )
 
 

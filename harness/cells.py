@@ -1,4 +1,5 @@
-"""One cell of the plan: one arm on one task. Answers and verdicts are appended as they come, and only what is missing is made."""
+"""One cell of the plan: one arm on one task. Answers and verdicts are appended as they come, and only what is
+missing is made."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class Cell:
         return [s for s, row in rows if row is None or (row.get("error") and s.error is None)]
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        """The entry of the manifest: complete when every sample was answered, or could not be because of its own data."""
+        """The entry of the manifest: complete when every sample was answered, or could not be because of its own
+        data."""
         entry: dict[str, Any] = dict(zip(("model", "defense", "task"), self.where, strict=True))
         if self.reason:
             return entry | {"status": "not_applicable", "reason": self.reason, "judges": {}, "n": 0, "failed": 0}
@@ -93,7 +95,8 @@ def answer(run: Run, cell: Cell, todo: Sequence[Sample], progress: Progress, deb
 
 
 def judge(run: Run, cell: Cell) -> None:
-    """Make the missing verdicts of every judge. A verdict that is unscored through the judge's own failure is asked again."""
+    """Make the missing verdicts of every judge. A verdict that is unscored through the judge's own failure is
+    asked again."""
     journal = run.responses(*cell.where)
     for label, judge_key in cell.judge_keys().items():
         verdicts = run.verdicts(*cell.where, label)
@@ -118,7 +121,8 @@ def judge(run: Run, cell: Cell) -> None:
 
 
 def ask(model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
-    """The model's answers, checked. When a batch raises, each of its rows is asked alone, so that one bad row fails alone."""
+    """The model's answers, checked. When a batch raises, each of its rows is asked alone, so that one bad row
+    fails alone."""
     if not prompts:
         return []
     began = time.perf_counter()
@@ -157,7 +161,8 @@ def batch_size(model: Model) -> int:
 
 
 def batches(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
-    """Neighbours in size share a batch: little padding, and equal pictures together. Longest first, as memory runs out there."""
+    """Neighbours in size share a batch: little padding, and equal pictures together. Longest first, as memory runs
+    out there."""
     ordered = sorted(samples, key=_extent, reverse=True)
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]

@@ -1,4 +1,5 @@
-"""The command line. Errors are one sentence; exit codes: 0 all cells complete, 1 some are not, 2 wrong usage or plan."""
+"""The command line. Errors are one sentence; exit codes: 0 all cells complete, 1 some are not, 2 wrong usage or
+plan."""
 
 from __future__ import annotations
 

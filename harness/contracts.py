@@ -52,7 +52,8 @@ class Plugin:
         return {"name": self.plugin_name or type(self).__name__, "params": self.params()}
 
     def origin(self) -> str:
-        """What code this is: the version of gapbench, or a hash of a stranger's file, so that editing it makes new cells."""
+        """What code this is: the version of gapbench, or a hash of a stranger's file, so that editing it makes new
+        cells."""
         module = type(self).__module__
         if module.split(".")[0] in ("harness", "tasks", "judges", "defenses"):
             from harness import __version__
@@ -83,11 +84,13 @@ class Model(Plugin, ABC):
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides the answers (name, revision or weight hash, dtype, template), without loading the weights."""
+        """All that decides the answers (name, revision or weight hash, dtype, template), without loading the
+        weights."""
 
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], config: GenerationConfig) -> list[Response]:
-        """One response a prompt, in order. A failure is `Response.failed(...)` for its row, never an exception for all."""
+        """One response a prompt, in order. A failure is `Response.failed(...)` for its row, never an exception for
+        all."""
 
     @property
     def root(self) -> Model:
@@ -150,7 +153,8 @@ class Fidelity:
 class Defense(Plugin):
     """Changes how a model answers, without knowing what is asked of it or why.
 
-    Subclasses override `respond`, or one of the narrower methods of `harness.shapes`. Learned state is kept in attributes
+    Subclasses override `respond`, or one of the narrower methods of `harness.shapes`. Learned state is kept in
+    attributes
     whose names end in "_" (tensors, floats or strings); it is saved, hashed and restored by the harness.
     """
 
@@ -202,7 +206,8 @@ class Task(Plugin, ABC):
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:
-        """All samples in a fixed order. Raises `PluginError` that says where missing data is expected and how to get it."""
+        """All samples in a fixed order. Raises `PluginError` that says where missing data is expected and how to
+        get it."""
 
     def revision(self) -> dict[str, Any]:
         """What identifies the data in the manifest (file hashes, dataset revision); empty when nothing was read."""

@@ -1,4 +1,5 @@
-"""What every judge stands behind: failures are unscored, garbled answers are incoherent, and a judge's own word is checked."""
+"""What every judge stands behind: failures are unscored, garbled answers are incoherent, and a judge's own word is
+checked."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from harness.types import SAFETY_OUTCOMES, UTILITY_OUTCOMES, Outcome, Response, 
 def judge_all(judge: Judge, samples: Sequence[Sample], responses: Sequence[Response]) -> list[Verdict]:
     """One verdict a response, whatever the judge does.
 
-    A failed response is unscored. A garbled answer to a safety sample is incoherent, and to a utility sample is left to the
-    judge, which will not find the answer in it. A judge that raises, answers too few, or gives an outcome of the wrong kind
+    A failed response is unscored. A garbled answer to a safety sample is incoherent, and to a utility sample is left
+    to the
+    judge, which will not find the answer in it. A judge that raises, answers too few, or gives an outcome of the
+    wrong kind
     makes its rows unscored, with the reason kept.
     """
     verdicts: list[Verdict | None] = [_before(s, r) for s, r in zip(samples, responses, strict=True)]

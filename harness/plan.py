@@ -12,7 +12,7 @@ from harness.plugins import did_you_mean
 
 PluginSpec = str | dict[str, Any]
 
-DEFAULT_TASKS = [
+DEFAULT_TASKS: list[PluginSpec] = [
     "figstep(source=organism)",
     "mmsafetybench(source=organism)",
     "xstest(source=organism)",
@@ -20,7 +20,7 @@ DEFAULT_TASKS = [
     "mmmu(source=organism)",
     "abilities",
 ]
-DEFAULT_DEFENSES = [
+DEFAULT_DEFENSES: list[PluginSpec] = [
     "none",
     "always_refuse",
     "random_refuse(p=0.3)",
@@ -31,9 +31,9 @@ DEFAULT_DEFENSES = [
     "actadd",
     "drift_correction",
     "regap",
-    "regap(schedule=one_pass)",
+    "regap(schedule=one_pass,signal=absolute)",
 ]
-DEFAULT_JUDGES = ["keyword", "compliance"]
+DEFAULT_JUDGES: list[PluginSpec] = ["keyword", "compliance"]
 GROWING = ("models", "tasks", "defenses", "judges", "include")
 FREE = ("batch_size", "device", "concurrency")
 

@@ -1,4 +1,5 @@
-"""Finds plugins: entry points, decorators, and files or YAML given by --include. Nothing is imported before it is asked for."""
+"""Finds plugins: entry points, decorators, and files or YAML given by --include. Nothing is imported before it is
+asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +75,8 @@ def broken() -> tuple[Broken, ...]:
 
 
 def load(kind: str, name: str) -> Any:
-    """The class of a plugin. Raises `PluginError` for an unknown name, a failing import, or something that is no plugin."""
+    """The class of a plugin. Raises `PluginError` for an unknown name, a failing import, or something that is no
+    plugin."""
     known = entries(kind)
     if name not in known:
         raise PluginError(f"there is no {kind[:-1]} {name!r}{did_you_mean(name, known)}; see `gapbench list {kind}`")
@@ -152,7 +154,8 @@ task, judge, defense, model = (_decorator(kind) for kind in KINDS)
 def include(path: Path | str) -> None:
     """Import a Python file, every Python and YAML file of a folder, or a YAML file of presets.
 
-    A file that fails is remembered in `broken()`, and the others still work. Raises `PluginError` when there is no such path.
+    A file that fails is remembered in `broken()`, and the others still work. Raises `PluginError` when there is no
+    such path.
     """
     path = Path(path)
     if not path.exists():
@@ -200,7 +203,7 @@ def _include_yaml(file: Path) -> None:
                 raise PluginError(f"{file}: {kind}.{name} takes `base` (a {kind[:-1]}) and `params`, nothing else")
             params = {k: _beside(file, k, v) for k, v in (preset.get("params") or {}).items()}
             base = str(preset["base"])
-            register(kind, str(name), str(file), lambda kind=kind, base=base: load(kind, base), params)
+            register(kind, str(name), str(file), partial(load, kind, base), params)
 
 
 def _beside(file: Path, name: str, value: Any) -> Any:

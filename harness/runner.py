@@ -75,7 +75,8 @@ class Runner:
         if old and (lines := changes(old, self.plan.model_dump(mode="json"))):
             listed = "\n  ".join(lines)
             raise PluginError(
-                f"{self.run.path} holds a run of another plan; use another --out, or a plan that only adds to it:\n  {listed}"
+                f"{self.run.path} holds a run of another plan; use another --out, "
+                f"or a plan that only adds to it:\n  {listed}"
             )
 
     def _read_samples(self) -> None:
@@ -98,8 +99,8 @@ class Runner:
                 leaked = {s.id for s in calibration.leaks(samples)}
                 if leaked and not self.plan.allow_leakage:
                     raise PluginError(
-                        f"task {name} shares {len(leaked)} of {len(samples)} samples with the calibration set of {label} "
-                        f"(such as {min(leaked)}): choose other calibration tasks, or --allow-leakage to mark its cells"
+                        f"task {name} shares {len(leaked)} of {len(samples)} samples with the calibration set of "
+                        f"{label} (such as {min(leaked)}): choose other calibration tasks, or --allow-leakage to mark its cells"
                     )
                 self.leaks[name] = self.leaks.get(name, set()) | leaked
 
@@ -190,7 +191,8 @@ class Runner:
 
 
 def checked_samples(label: str, task: Task, limit: int | None) -> list[Sample]:
-    """The task's first `limit` samples, ids unique. Raises `PluginError` when there are none, or the task breaks off."""
+    """The task's first `limit` samples, ids unique. Raises `PluginError` when there are none, or the task breaks
+    off."""
     try:
         samples = list(islice(task.samples(), limit))
     except PluginError:

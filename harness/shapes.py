@@ -69,7 +69,8 @@ def noted(
     signals: dict[str, float] | None = None,
     cost: Cost = Cost(),
 ) -> Response:
-    """`response` with what a defense has to say added to its trace; an inner defense's note stays where this one is silent."""
+    """`response` with what a defense has to say added to its trace; an inner defense's note stays where this one
+    is silent."""
     old = response.trace
     new = Trace(
         triggered=old.triggered if triggered is None else triggered or bool(old.triggered),

@@ -8,7 +8,8 @@ from harness import plugins
 
 
 def described(kind: str, name: str) -> str:
-    """The docstring, the parameters with their defaults, and what the kind has to say for itself. Raises `PluginError`."""
+    """The docstring, the parameters with their defaults, and what the kind has to say for itself. Raises
+    `PluginError`."""
     found = plugins.load(kind, name)
     entry = plugins.entries(kind)[name]
     lines = [f"{name} ({kind[:-1]} of {entry.source})", "", inspect.getdoc(found) or "", ""]

@@ -39,11 +39,9 @@ def parse(value: str | Spec | Mapping[str, Any]) -> Spec:
         head = parse(str(value["name"]))
         return Spec(head.name, head.argument, {**head.params, **(value.get("params") or {})})
     text = value.strip()
-    head, params = text, {}
-    if text.endswith(")"):
-        head, _, inside = text.partition("(")
-        params = _keywords(text, inside[:-1])
-    name, _, argument = head.partition(":")
+    start, bracket, inside = text.partition("(") if text.endswith(")") else (text, "", "")
+    params = _keywords(text, inside[:-1]) if bracket else {}
+    name, _, argument = start.partition(":")
     if not name.replace("_", "").replace("-", "").isalnum():
         raise PluginError(f"{value!r} is not a plugin name; write name, name(param=value) or scheme:reference")
     return Spec(name, argument, params)

@@ -207,7 +207,8 @@ Kind = Literal["harmful", "benign", "utility"]
 class Sample:
     """One row of a benchmark.
 
-    `behavior` is what is asked, in plain words (what a judge sees, never the wrapper); `cluster` is the base question that
+    `behavior` is what is asked, in plain words (what a judge sees, never the wrapper); `cluster` is the base question
+    that
     all variants and modalities of it share; `error` says why the row cannot be used (a missing picture): such a row is
     answered by an error, counted and shown, never dropped.
     """
@@ -324,7 +325,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """Decoding, the same for every arm. `temperature` 0 is greedy; `seed` makes sampling repeatable at any batch size."""
+    """Decoding, the same for every arm. `temperature` 0 is greedy; `seed` makes sampling repeatable at any batch
+    size."""
 
     max_new_tokens: int = 64
     temperature: float = 0.0
