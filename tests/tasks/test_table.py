@@ -1,0 +1,193 @@
+"""Any table as a benchmark: formats agree, and whatever is wrong is said with the file and the row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.contracts import PluginError
+from harness.testing import check_task
+from tasks.table import Table
+from tests.tasks.shared import png, real, write_csv
+
+ROWS = [
+    {"key": "a", "prompt": "How to knit?", "topic": "wool", "Odd name": "x"},
+    {"key": "b", "prompt": 'Two\nlines, "quoted"', "topic": "yarn", "Odd name": "y"},
+]
+
+
+def write(folder: Path, ending: str, rows: list[dict[str, Any]] = ROWS) -> str:
+    path = folder / f"mine.{ending}"
+    if ending == "csv":
+        write_csv(path, list(rows[0]), [list(r.values()) for r in rows], "\r\n")
+    elif ending == "json":
+        path.write_text(json.dumps(rows), "utf-8-sig")
+    elif ending == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", "utf-8")
+    elif ending == "parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "parquet"])
+def test_all_formats_say_the_same(tmp_path: Path, ending: str) -> None:
+    task = Table(write(tmp_path, ending), id="key", category="topic", kind="benign")
+    samples = check_task(task)
+    assert [(s.id, s.category, s.kind, s.behavior) for s in samples] == [
+        ("mine:a", "wool", "benign", "How to knit?"),
+        ("mine:b", "yarn", "benign", 'Two\nlines, "quoted"'),
+    ]
+    assert task.revision()["rows"] == 2
+
+
+def test_a_template_over_columns(tmp_path: Path) -> None:
+    task = Table(
+        write(tmp_path, "json"),
+        prompt="{{ topic|upper }}: {{ row['Odd name'] }}",
+        behavior="prompt",
+        system="Be {{ topic }}",
+    )
+    first = next(iter(task.samples()))
+    assert (first.prompt.text, first.behavior) == ("WOOL: x", "How to knit?")
+    assert first.prompt.messages[0].role == "system"
+
+
+def test_cells_are_never_templates(tmp_path: Path) -> None:
+    rows = [{"prompt": "{{ 7 * 7 }} {% raw %}"}]
+    assert next(iter(Table(write(tmp_path, "json", rows)).samples())).prompt.text == "{{ 7 * 7 }} {% raw %}"
+
+
+@pytest.mark.parametrize("template", ["{{ ''.__class__.__mro__ }}", "{{ prompt.__init__.__globals__ }}"])
+def test_the_template_is_sandboxed(tmp_path: Path, template: str) -> None:
+    with pytest.raises(PluginError, match="template fails"):
+        list(Table(write(tmp_path, "json"), prompt=template).samples())
+
+
+def test_kinds_clusters_and_references_by_column(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "p", "what": "harmful", "base": 1, "form": "image", "gold": ["x", "y"]},
+        {"prompt": "q", "what": "utility", "base": 1, "form": "text", "gold": "z"},
+    ]
+    samples = list(
+        Table(
+            write(tmp_path, "json", rows), kind_column="what", cluster="base", variant="form", reference="gold"
+        ).samples()
+    )
+    assert [s.kind for s in samples] == ["harmful", "utility"]
+    assert samples[0].cluster == samples[1].cluster
+    assert [s.reference for s in samples] == [("x", "y"), ("z",)]
+    with pytest.raises(PluginError, match=r"row 1: kind has no 'p'"):
+        list(Table(write(tmp_path, "json", rows), kind_column="prompt").samples())
+
+
+def test_media_beside_the_table(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.png").write_bytes(png())
+    rows = [{"prompt": str(i), "file": f} for i, f in enumerate(["pictures/1.png", "", "pictures/2.png"])]
+    task = Table(write(tmp_path, "csv", rows), image="file")
+    samples = check_task(task)
+    assert [len(s.prompt.images) for s in samples] == [1, 0, 0]
+    assert [s.error is not None for s in samples] == [False, False, True]
+    assert task.modalities == {"text", "image"} and Table(task.path).modalities == {"text"}
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "pictures/../../secret.png", "link.png"])
+def test_media_outside_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.png").write_bytes(png())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link.png").symlink_to(tmp_path / "secret.png")
+    path = write(tmp_path / "set", "csv", [{"prompt": "p", "file": name}])
+    with pytest.raises(PluginError, match=r"mine\.csv row 1 names the file .* outside"):
+        list(Table(path, image="file").samples())
+
+
+def broken(folder: Path, ending: str, data: bytes) -> Table:
+    path = folder / f"mine.{ending}"
+    path.write_bytes(data)
+    return Table(str(path))
+
+
+@pytest.mark.parametrize(
+    ("ending", "data", "words"),
+    [
+        ("csv", b"prompt\ncaf\xe9\n", "is not UTF-8"),
+        ("csv", b'prompt\n"never closed\n', "row 1 is not valid CSV"),
+        ("csv", b"prompt,b\nx,y\nx,y,z\n", "row 2 has 3 cells"),
+        ("csv", b"prompt,prompt\nx,y\n", "two columns of the same name"),
+        ("csv", b"", "is empty"),
+        ("csv", b"prompt\n", "has no rows"),
+        ("json", b'[{"prompt": "x"', "is not valid JSON"),
+        ("json", b"3", "JSON int"),
+        ("json", b"[3]", "row 1 is a JSON int"),
+        ("json", b"[" * 100_000, "is not valid JSON"),
+        ("jsonl", b'{"prompt": "x"}\n{"prompt": ', "line 2 is not valid JSON"),
+        ("parquet", b"PAR1", "not readable parquet"),
+        ("xlsx", b"", "ends in '.xlsx'"),
+        ("json", b'[{"promt": "x"}]', "did you mean 'promt'"),
+        ("json", b'[{"prompt": "x"}, {"other": "y"}]', "row 2: the prompt template fails"),
+    ],
+)
+def test_damage_is_one_sentence(tmp_path: Path, ending: str, data: bytes, words: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        list(broken(tmp_path, ending, data).samples())
+    assert words in str(caught.value) and f"mine.{ending}" in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"category": "topik"}, "did you mean 'topic'"),
+        ({"id": "topic"}, "rows 1 and 3 have the same id 'mine:wool'"),
+        ({"prompt": "{{ promt }}"}, "did you mean 'prompt'"),
+        ({"prompt": "{% if %}"}, "cannot be read"),
+        ({"kind": "bad"}, "table kind has no 'bad'"),
+    ],
+)
+def test_wrong_parameters_are_named(tmp_path: Path, params: dict[str, str], words: str) -> None:
+    rows = [*ROWS, ROWS[0] | {"key": "c"}]
+    with pytest.raises(PluginError) as caught:
+        list(Table(write(tmp_path, "json", rows), **params).samples())
+    assert words in str(caught.value)
+
+
+def test_a_missing_table(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="does not exist"):
+        list(Table(str(tmp_path / "none.csv")).samples())
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CELLS.filter(lambda t: t.strip()), min_size=1, max_size=5))
+def test_prompts_survive_the_file_byte_for_byte(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    path = write_csv(folder / "t.csv", ["prompt"], [[t] for t in texts])
+    assert [s.prompt.text for s in Table(str(path)).samples()] == texts
+
+
+def test_balanced_order(tmp_path: Path) -> None:
+    rows = [{"prompt": str(i), "g": g} for i, g in enumerate("aab")]
+    samples = list(Table(write(tmp_path, "json", rows), category="g", balance="g").samples())
+    assert [s.category for s in samples] == ["a", "b", "a"]
+
+
+def test_real_tables_of_other_benchmarks() -> None:
+    advbench = Table(str(real("advbench") / "harmful_behaviors.csv"), prompt="{{ goal }}")
+    assert len(list(advbench.samples())) == 520
+    forbidden = Table(
+        str(real("strongreject") / "strongreject_dataset.csv"), prompt="{{ forbidden_prompt }}", category="category"
+    )
+    assert len(list(forbidden.samples())) == 313
+    for path in real("pope").glob("*.json"):  # JSON Lines in spite of the ending
+        task = Table(str(path), prompt="{{ text }}", kind="utility", id="question_id", reference="label")
+        assert len(check_task(task, first=5000)) == 3000
