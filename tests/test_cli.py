@@ -1,0 +1,84 @@
+"""The command line as a user meets it: one sentence for an error, exit codes, and what is printed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def gapbench(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def finished(stranger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    done = gapbench("run", "--model", "parrot", "--task", "toy", "--defense", "none", "--defense", "politely",
+                    "--judge", "keyword", "--include", stranger, "--out", out)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 cells are complete" in done.stdout
+    assert f"Report: {out / 'report' / 'index.html'}" in done.stdout
+    return out
+
+
+def test_a_run_names_its_report(finished: Path) -> None:
+    assert (finished / "report" / "index.html").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("form", "sign"), [("markdown", "|"), ("latex", r"\toprule"), ("csv", ",")])
+def test_tables(finished: Path, form: str, sign: str) -> None:
+    done = gapbench("table", finished, "--format", form)
+    assert done.returncode == 0 and sign in done.stdout and "politely" in done.stdout
+
+
+def test_a_run_compares_with_itself(finished: Path) -> None:
+    done = gapbench("compare", finished, finished)
+    assert done.returncode == 0 and "tied" in done.stdout
+
+
+def test_lists_are_readable_by_people_and_machines(stranger: Path) -> None:
+    assert "politely" in gapbench("list", "defenses", "--include", stranger).stdout
+    listed = json.loads(gapbench("list", "defenses", "--json").stdout)
+    assert {"regap", "ecso"} <= {row["name"] for row in listed["plugins"]}
+
+
+def test_show_says_how_faithful_a_defense_is() -> None:
+    shown = gapbench("show", "defenses", "regap").stdout
+    assert "fidelity: reconstruction" in shown and "parameters:" in shown and "deviation:" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--defense", "regapp"], "did you mean 'regap'"),
+        (["run", "--task", "figstep(sauce=1)"], "no parameter 'sauce'; did you mean 'source'"),
+        (["run", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["run", "--include", "nowhere.py"], "there is no such file"),
+        (["report", "nowhere"], "nowhere is not a run"),
+        (["table", "nowhere"], "nowhere is not a run"),
+        (["list", "defence"], "did you mean 'defenses'"),
+        (["show", "tasks", "figstp"], "did you mean 'figstep'"),
+        (["run", "--model", "hf:/no/such/folder", "--task", "figstep(source=organism)"], "/no/such/folder"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = gapbench(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_cells_that_failed_are_exit_code_1(stranger: Path, tmp_path: Path) -> None:
+    done = gapbench("run", "--model", "parrot", "--task", "toy(words='fail')", "--defense", "none", "--judge", "keyword",
+                    "--include", stranger, "--out", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 1
+    assert "incomplete: parrot / none" in done.stdout and "24 of 24 failed" in done.stdout
+
+
+def test_check_keeps_or_breaks_the_contract(stranger: Path) -> None:
+    assert "keeps the contract" in gapbench("check", "tasks", "toy", "--include", stranger).stdout
