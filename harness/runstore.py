@@ -143,9 +143,12 @@ class Run:
         return plugins.reporter("frame")(self, judge=judge)
 
     def report(self) -> Path:
-        """Write the HTML report and say where it is."""
+        """Write the HTML report, and the main table in every format beside it; say where the report is."""
         from harness import plugins
 
+        for form, suffix in (("latex", "tex"), ("markdown", "md"), ("csv", "csv")):
+            text = plugins.reporter("table")(self, format=form)
+            write_text(self.path / "report" / "tables" / f"main.{suffix}", text + "\n")
         return Path(plugins.reporter("html")(self))
 
     @contextmanager
@@ -214,6 +217,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a report from whoever serves it
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

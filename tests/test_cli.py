@@ -28,6 +28,7 @@ def finished(stranger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_names_its_report(finished: Path) -> None:
     assert (finished / "report" / "index.html").stat().st_size > 1000
+    assert {p.suffix for p in (finished / "report" / "tables").iterdir()} == {".tex", ".md", ".csv"}
 
 
 @pytest.mark.parametrize(("form", "sign"), [("markdown", "|"), ("latex", r"\toprule"), ("csv", ",")])
