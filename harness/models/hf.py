@@ -1,0 +1,199 @@
+"""Chat models through transformers: any decoder-only model with or without images, video and sound, batched.
+
+The steps stand apart: load (`hf_checkpoint`), prepare (`hf_prepare`), batch (`hf_batch`), prefill and decode
+(`generate` of transformers, with the sampling and stopping of `hf_decode`). White-box methods reach the module through
+`harness.residual`, `logits` and `forward`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.contracts import Capability, PluginError
+from harness.models.hf_batch import Batch, collate, grouped
+from harness.models.hf_checkpoint import Checkpoint
+from harness.models.hf_decode import Answer, SeededSampling, StopStrings, finished
+from harness.models.hf_memory import free_unused, out_of_memory
+from harness.models.hf_prepare import Prepared, Unprepared
+from harness.models.hf_quiet import one_sentence, quiet
+from harness.types import Cost, GenerationConfig, Prompt, Response, Trace
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+CHUNK = 8
+"""Prompts are prepared this many batches at a time, so that pixels of a long list do not all lie in memory."""
+
+
+class HFModel(Checkpoint):
+    """A transformers chat model from a folder or the hub.
+
+    Args: `path` a folder or hub repository, `revision` a branch, tag or commit, `dtype` a torch dtype or "auto"
+    (float32 on the CPU, the checkpoint's own elsewhere), `device` a torch device or "auto", `trust_remote_code` whether
+    code that comes with the checkpoint may run, `batch_size` the most rows of a batch (halved when memory runs out),
+    `attn` the attention implementation. Raises `PluginError` when it is first used and cannot be loaded.
+    """
+
+    plugin_name = "hf"
+    capabilities = (
+        Capability.GENERATE | Capability.PREFIX | Capability.LOGITS | Capability.ACTIVATIONS | Capability.GRADIENTS
+    )
+    current: Batch | None = None
+    """The batch in the forward pass that is running: what the hooks of `harness.residual` go by."""
+    _use_cache: bool = True
+
+    @cached_property
+    def edits(self) -> list[Any]:
+        """The edits of `harness.residual` that are active: what is read under them is not kept on disk."""
+        return []
+
+    def generate(self, prompts: Sequence[Prompt], config: GenerationConfig) -> list[Response]:
+        def work(batch: Batch) -> list[Response]:
+            started = time.perf_counter()
+            answers = self._decode(batch, config)
+            seconds = (time.perf_counter() - started) / len(batch.rows)
+            return [_response(a, row, seconds) for a, row in zip(answers, batch.rows, strict=True)]
+
+        return [r if isinstance(r, Response) else Response.failed(r.reason) for r in self.map_batches(prompts, work)]
+
+    def logits(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """[n, vocab] float32 on the CPU: scores of the token after the last prompt token.
+
+        Raises `PluginError` when a prompt cannot be prepared.
+        """
+        import torch
+
+        def work(batch: Batch) -> list[torch.Tensor]:
+            return list(self.prefill(batch).cpu())
+
+        rows = _all_there(self.map_batches(prompts, work))
+        return torch.stack(rows) if rows else torch.empty(0, self.config.get_text_config().vocab_size)
+
+    def prefill(self, batch: Batch) -> torch.Tensor:
+        """[rows, vocab] float32: the forward pass over the prompts that `generate` begins with, and no more."""
+        out = self._run(batch, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+        return out.logits[0].float()  # type: ignore[no-any-return]
+
+    def batches(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Batch]]:
+        """Indices into `prompts` and their batch. Raises `PluginError` when a prompt cannot be prepared."""
+        rows = _all_there([self.prepare(p) for p in prompts])
+        for chosen in grouped(rows, self.batch_size):
+            yield chosen, self._collate([rows[i] for i in chosen])
+
+    def forward(self, batch: Batch, **kwargs: Any) -> Any:
+        """The module's output for a batch, with gradients where the caller has them on (`Capability.GRADIENTS`)."""
+        inputs = dict(batch.inputs)
+        ids = inputs["input_ids"]
+        inputs["position_ids"] = self.module._prepare_position_ids_for_generation(ids, inputs)
+        with self.running(batch):
+            return self.module(**inputs, use_cache=False, return_dict=True, **kwargs)
+
+    @contextmanager
+    def running(self, batch: Batch) -> Iterator[None]:
+        """Inside, forward passes are those of `batch`."""
+        before, self.current = self.current, batch
+        try:
+            yield
+        finally:
+            self.current = before
+
+    def map_batches(self, prompts: Sequence[Prompt], work: Callable[[Batch], Sequence[T]]) -> list[T | Unprepared]:
+        """`work` on batches of the prompts; one result a prompt, in order.
+
+        A prompt that cannot be prepared, or that fails even alone (memory runs out, the model raises), is an
+        `Unprepared` in its place. A `PluginError` is raised through: it is about the caller, not about a prompt.
+        """
+        if prompts:
+            self.module  # noqa: B018 - load before anything is timed
+        results: dict[int, T | Unprepared] = {}
+        step = self.batch_size * CHUNK
+        for start in range(0, len(prompts), step):
+            prepared = {i: self.prepare(prompts[i]) for i in range(start, min(start + step, len(prompts)))}
+            results.update({i: p for i, p in prepared.items() if isinstance(p, Unprepared)})
+            rows = {i: p for i, p in prepared.items() if isinstance(p, Prepared)}
+            index, good = list(rows), list(rows.values())
+            for group in grouped(good, self.batch_size):
+                done = self._halving([good[i] for i in group], work)
+                results.update(zip((index[i] for i in group), done, strict=True))
+        return [results[i] for i in range(len(prompts))]
+
+    def _halving(self, rows: list[Prepared], work: Callable[[Batch], Sequence[T]]) -> list[T | Unprepared]:
+        try:
+            return list(work(self._collate(rows)))
+        except PluginError:
+            raise
+        except Exception as error:  # whatever a model raises, only the row that causes it may fail
+            full = out_of_memory(error)
+            reason = (
+                f"memory ran out on a prompt of {rows[0].length} tokens even with a batch of one"
+                if full
+                else f"the model failed on this prompt: {one_sentence(error)}"
+            )
+        if full:  # out of the except block: its traceback held the tensors of the failed attempt
+            free_unused()
+        if len(rows) == 1:
+            return [Unprepared(reason)]
+        half = (len(rows) + 1) // 2
+        return self._halving(rows[:half], work) + self._halving(rows[half:], work)
+
+    def _collate(self, rows: list[Prepared]) -> Batch:
+        return collate(rows, self.pad_id, self.module.get_input_embeddings().weight.device)
+
+    def _decode(self, batch: Batch, config: GenerationConfig) -> list[Answer]:
+        sampling = [SeededSampling(batch.prompt_ids, config)] if config.temperature > 0 else []
+        stops = StopStrings(self.tokenizer, batch.width, config.stop)
+        out = self._run(
+            batch,
+            max_new_tokens=config.max_new_tokens,
+            logits_processor=sampling,
+            stopping_criteria=[stops] if config.stop else [],
+        )
+        return [
+            finished(
+                self.tokenizer,
+                row.inputs["input_ids"][0].tolist(),
+                out[i, batch.width :].tolist(),
+                eos=self.eos_ids,
+                stop=config.stop,
+                stopped=stops.stopped.get(i),
+                prefixed=row.has_prefix,
+            )
+            for i, row in enumerate(batch.rows)
+        ]
+
+    def _run(
+        self, batch: Batch, *, logits_processor: Sequence[Any] = (), stopping_criteria: Sequence[Any] = (), **how: Any
+    ) -> Any:
+        from transformers import GenerationConfig as Decoding
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        ids: dict[str, Any] = {
+            "eos_token_id": sorted(self.eos_ids) or None,
+            "pad_token_id": self.pad_id,
+            # A placeholder without its picture has no meaning, and models raise on it.
+            "suppress_tokens": sorted(self.prepare.placeholders) or None,
+        }
+        with self.running(batch), quiet():
+            return self.module.generate(
+                **batch.inputs,
+                generation_config=Decoding(do_sample=False, use_cache=self._use_cache, **ids, **how),
+                logits_processor=LogitsProcessorList(logits_processor),
+                stopping_criteria=StoppingCriteriaList(stopping_criteria),
+            )
+
+
+def _response(answer: Answer, row: Prepared, seconds: float) -> Response:
+    cost = Cost(target_calls=1, prompt_tokens=row.length, generated_tokens=answer.tokens, seconds=seconds + row.seconds)
+    return Response(text=answer.text, finish=answer.finish, trace=Trace(cost=cost))
+
+
+def _all_there(results: Sequence[T | Unprepared]) -> list[T]:
+    good = [r for r in results if not isinstance(r, Unprepared)]
+    if bad := next((r for r in results if isinstance(r, Unprepared)), None):
+        raise PluginError(f"{len(results) - len(good)} of {len(results)} prompts cannot be used: {bad.reason}.")
+    return good

@@ -1,0 +1,111 @@
+"""Batch size, order, company and the KV cache never change an answer (design rule 7), on real architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from harness import organism, residual
+from harness.models.hf import HFModel
+from harness.types import GenerationConfig, Prompt
+from tests.tiny_architectures import BUILDERS, VISION
+from tests.tiny_models import loaded, noise, prompts_for
+
+GREEDY = GenerationConfig(max_new_tokens=6)
+SAMPLED = GenerationConfig(max_new_tokens=6, temperature=1.5, top_p=0.95, seed=3)
+
+
+@pytest.fixture(params=[*BUILDERS, "organism"])
+def model(request: pytest.FixtureRequest) -> HFModel:
+    if request.param != "organism":
+        return loaded(request.param)  # type: ignore[no-any-return]
+    if not (organism.path() / "config.json").is_file():
+        pytest.skip("the organism's weights have not been made yet")
+    return HFModel(str(organism.path()), device="cpu")
+
+
+@contextmanager
+def no_cache(model: HFModel) -> Iterator[None]:
+    model._use_cache = False
+    try:
+        yield
+    finally:
+        model._use_cache = True
+
+
+def texts(model: HFModel, prompts: list[Prompt], config: GenerationConfig = GREEDY) -> list[str | None]:
+    responses = model.generate(prompts, config)
+    assert [r.error for r in responses] == [None] * len(prompts)
+    return [r.text for r in responses]
+
+
+def test_company_order_and_cache_change_no_text(model: HFModel) -> None:
+    prompts = prompts_for(model)
+    together = texts(model, prompts)
+    assert [texts(model, [p])[0] for p in prompts] == together
+    assert texts(model, prompts[::-1])[::-1] == together
+    with no_cache(model):
+        assert texts(model, prompts) == together
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen3_vl", "gemma3"])
+def test_nor_does_it_change_a_sample(name: str) -> None:
+    model = loaded(name)
+    prompts = prompts_for(model)
+    together = texts(model, prompts, SAMPLED)
+    assert [texts(model, [p], SAMPLED)[0] for p in prompts[::-1]] == together[::-1]
+    with no_cache(model):
+        assert texts(model, prompts, SAMPLED) == together
+    assert together != texts(model, prompts)
+
+
+def test_logits_do_not_depend_on_company(model: HFModel) -> None:
+    prompts = prompts_for(model)
+    together = model.logits(prompts)
+    assert together.shape == (len(prompts), model.config.get_text_config().vocab_size)
+    assert together.dtype == torch.float32
+    torch.testing.assert_close(together, torch.cat([model.logits([p]) for p in prompts]), atol=1e-4, rtol=1e-4)
+
+
+def test_forward_with_gradients_agrees_with_logits(model: HFModel) -> None:
+    prompts = prompts_for(model)
+    expected = model.logits(prompts)
+    for index, batch in model.batches(prompts):
+        logits = model.forward(batch).logits[:, -1]
+        torch.testing.assert_close(logits.float(), expected[index], atol=1e-4, rtol=1e-4)
+        assert logits.requires_grad
+
+
+def test_states_do_not_depend_on_padding(model: HFModel) -> None:
+    prompts = prompts_for(model)
+    for positions in ("last", "mean_prompt"):
+        together = residual.read(model, prompts, positions=positions)
+        assert together.shape == (len(prompts), residual.n_layers(model), residual.hidden_size(model))
+        alone = torch.cat([residual.read(model, [p], positions=positions) for p in prompts])
+        torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", VISION)
+def test_media_positions_are_the_placeholder_tokens(name: str) -> None:
+    model = loaded(name)
+    with_one = model.prepare(Prompt.user("x", noise(16, 16, 1)))
+    without = model.prepare(Prompt.user("x"))
+    expected = {
+        "llava": 16, "qwen2_5_vl": 4, "qwen3_vl": 4, "gemma3": 4, "idefics3": 20, "internvl": 4,
+        "llava_next": 36, "llava_onevision": 36, "mllama": 1,
+    }  # fmt: skip
+    assert int(with_one.media.sum()) == expected[name]
+    assert not without.media.any()
+    assert with_one.length - without.length >= expected[name]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_decoder_is_found_and_not_the_tower(name: str) -> None:
+    model = loaded(name)
+    found = residual.layers(model)
+    names = {id(m): n for n, m in model.module.named_modules()}
+    assert len(found) == residual.n_layers(model) == 4
+    assert not any(word in names[id(layer)] for layer in found for word in ("vision", "visual", "audio"))
