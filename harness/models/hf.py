@@ -81,7 +81,8 @@ class HFModel(Checkpoint):
 
     def batches(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Batch]]:
         """Indices into `prompts` and their batch. Raises `PluginError` when a prompt cannot be prepared."""
-        rows = _all_there([self.prepare(p) for p in prompts])
+        with quiet():
+            rows = _all_there([self.prepare(p) for p in prompts])
         for chosen in grouped(rows, self.batch_size):
             yield chosen, self._collate([rows[i] for i in chosen])
 
@@ -113,7 +114,8 @@ class HFModel(Checkpoint):
         results: dict[int, T | Unprepared] = {}
         step = self.batch_size * CHUNK
         for start in range(0, len(prompts), step):
-            prepared = {i: self.prepare(prompts[i]) for i in range(start, min(start + step, len(prompts)))}
+            with quiet():  # once for all of them: it takes longer than a small prompt
+                prepared = {i: self.prepare(prompts[i]) for i in range(start, min(start + step, len(prompts)))}
             results.update({i: p for i, p in prepared.items() if isinstance(p, Unprepared)})
             rows = {i: p for i, p in prepared.items() if isinstance(p, Prepared)}
             index, good = list(rows), list(rows.values())

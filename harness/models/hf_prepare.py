@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.models.hf_media import decoded
 from harness.models.hf_processor import NoVideo, modalities_of, tokenizer_of
-from harness.models.hf_quiet import one_sentence, quiet
+from harness.models.hf_quiet import one_sentence
 from harness.types import MediaError, Message, Prompt, Text
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ class Preparer:
             return Unprepared(f"the prompt holds {held}, which this model does not take here (it takes {able})")
         started = time.perf_counter()
         try:
-            with quiet():
-                inputs = self._inputs(prompt)
+            inputs = self._inputs(prompt)
         except MediaError as error:
             return Unprepared(str(error))
         except Exception as error:  # templates and processors raise anything, and one row must not end a batch

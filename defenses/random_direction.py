@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from harness.calibration import Calibration
+from harness.contracts import Fidelity, Model
+from harness.directions import DriftClass, Orthogonalise, random_like
+from harness.drift import DriftSteering, Form
+from harness.steering import Inputs, checked
+from harness.strength import AUTO
+
+
+class RandomDirection(DriftSteering):
+    """The control of steering: drift correction along a random direction of the same norm.
+
+    Layers, positions and strength are those of `drift_correction` with the same parameters ("auto" is chosen for the
+    drift, then the direction is exchanged). `match="refusal"` takes the norm of the refusal direction instead. If this
+    lowers attack success too, the method's gain is not owed to its direction.
+    """
+
+    fidelity: ClassVar[Fidelity] = Fidelity("control", "gapbench; recommended by the audits of activation steering")
+
+    def __init__(
+        self,
+        seed: int = 0,
+        match: Literal["drift", "refusal"] = "drift",
+        alpha: float | str = AUTO,
+        layers: list[int] | None = None,
+        depth: tuple[float, float] = (0.25, 0.75),
+        orthogonalise: Orthogonalise = "none",
+        drift_class: DriftClass = "benign",
+        form: Form = "shift",
+        positions: str = "last",
+        phase: str = "prefill",
+        inputs: Inputs = "media",
+        max_over_refusal: float = 0.05,
+    ) -> None:
+        checked("match", match, ("drift", "refusal"))
+        super().__init__(
+            alpha, layers, depth, orthogonalise, drift_class, form, positions, phase, inputs, 1, max_over_refusal
+        )
+        self.seed = seed
+        self.match = match
+
+    def fit(self, model: Model, calibration: Calibration) -> Self:
+        super().fit(model, calibration)
+        self.drift_ = random_like(self.drift_ if self.match == "drift" else self.refusal_, self.seed)
+        return self

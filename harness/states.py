@@ -1,0 +1,41 @@
+"""Last-prompt-token states of calibration prompts, read once a model whatever number of defenses is fitted on them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from harness.contracts import Model
+from harness.types import Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# About 4000 prompts of a 7B model: enough for any calibration set, little beside the weights.
+MAX_BYTES = 2 * 1024**3
+_kept: WeakKeyDictionary[Model, OrderedDict[str, Tensor]] = WeakKeyDictionary()
+
+
+def last_token_states(model: Model, prompts: Sequence[Prompt]) -> Tensor:
+    """States of the undefended model at the last prompt token: float32 on the CPU, [n, layers, d].
+
+    Not for use under `harness.residual.edit`: what is kept are unedited states.
+    """
+    import torch
+
+    from harness.residual import read
+
+    kept = _kept.setdefault(model.root, OrderedDict())
+    fresh = {p.id: p for p in prompts if p.id not in kept}
+    if fresh:
+        for key, state in zip(fresh, read(model.root, list(fresh.values())), strict=True):
+            kept[key] = state.clone()
+    for prompt in prompts:
+        kept.move_to_end(prompt.id)
+    found = torch.stack([kept[p.id] for p in prompts])
+    size = found[0].nbytes
+    while len(kept) * size > MAX_BYTES:
+        kept.popitem(last=False)
+    return found

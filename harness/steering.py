@@ -1,0 +1,132 @@
+"""The base class of defenses that edit activations.
+
+Such a defense acts at the forward pass of the model itself. In a composition it therefore sinks to the bottom: whatever
+prompts reach the model are steered, and `"adashield+regap"` and `"regap+adashield"` are the same defended model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from harness.calibration import MEDIA
+from harness.contracts import Capability, Defense, Model, PluginError, WrappedModel
+from harness.shapes import noted
+from harness.types import Cost, GenerationConfig, Prompt, Response, Trace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Inputs = Literal["media", "all"]
+
+
+@dataclass
+class Dose:
+    """How strongly one prompt is steered, and what was found out on the way.
+
+    Strength 0 leaves the prompt untouched; `error` says why no strength could be found, and makes the answer a failure.
+    Mutable, because a method that reads its signal during the generating pass fills it in only then.
+    """
+
+    strength: float = 0.0
+    triggered: bool | None = None
+    score: float | None = None
+    signals: dict[str, float] = field(default_factory=dict)
+    extra_passes: int = 0
+    error: str | None = None
+
+
+class SteeringDefense(Defense):
+    """Edits the residual stream while the model answers.
+
+    Subclasses define `change`, and as far as the defaults do not suit them `doses` and `steer`. `fit` sets `layers_`
+    (an integer tensor) and `strength_`. Strengths are per prompt, so that no answer depends on its batch.
+    """
+
+    requires: ClassVar[Capability] = Capability.GENERATE | Capability.ACTIVATIONS
+    needs_fit: ClassVar[bool] = True
+    positions: str = "last"
+    phase: str = "prefill"
+    inputs: Inputs = "media"
+    sign: int = 1
+    layers_: Tensor
+    strength_: float
+
+    def change(self, states: Tensor, site: Any) -> Tensor:
+        """The edit of states [k, d] at `site.layer`, already scaled by `site.strength` [k, 1]."""
+        raise TypeError(f"{type(self).__name__} must define change(states, site)")
+
+    def doses(self, model: Model, prompts: Sequence[Prompt]) -> dict[str, Dose]:
+        """By prompt id. Unconditional by default: one strength for every prompt that is acted on."""
+        return {p.id: Dose(self.strength_ if self.acts_on(p) else 0.0) for p in prompts}
+
+    @contextmanager
+    def steer(self, model: Model, doses: Mapping[str, Dose]) -> Iterator[None]:
+        """While open, `model` (the root) answers steered."""
+        from harness.residual import edit
+
+        strengths = {key: self.sign * dose.strength for key, dose in doses.items()}
+        where: Any = {"positions": self.positions, "phase": self.phase}
+        with edit(model, self.layers_.tolist(), self.change, strength=strengths, **where):
+            yield
+
+    def acts_on(self, prompt: Prompt) -> bool:
+        return self.inputs == "all" or bool(prompt.modalities & MEDIA)
+
+    def wrap(self, model: Model) -> Model:
+        if _steering_alone(model):
+            return WrappedModel(model, self)
+        return model.rebase(self.wrap(model.root))
+
+    def respond(self, model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
+        if not hasattr(self, "strength_"):
+            raise PluginError(f"{self.plugin_name or type(self).__name__} is not fitted: call fit(model, calibration)")
+        started = time.perf_counter()
+        doses = self.doses(model, prompts)
+        read = [p for p in prompts if doses[p.id].extra_passes]
+        seconds = (time.perf_counter() - started) / max(len(read), 1)
+        with self.steer(model.root, doses):
+            answers = model.generate(prompts, config)
+        return [_finished(answer, doses[p.id], seconds) for answer, p in zip(answers, prompts, strict=True)]
+
+
+def _finished(answer: Response, dose: Dose, seconds: float) -> Response:
+    cost = Cost(extra_forward_passes=dose.extra_passes, seconds=seconds if dose.extra_passes else 0.0)
+    if dose.error is not None and answer.error is None:
+        return Response.failed(dose.error, Trace(cost=answer.cost + cost))
+    return noted(answer, triggered=dose.triggered, score=dose.score, signals=dose.signals, cost=cost)
+
+
+def _steering_alone(model: Model) -> bool:
+    """Whether only steering defenses stand between `model` and its root, so that another may stand on them."""
+    while isinstance(model, WrappedModel):
+        if not isinstance(model.defense, SteeringDefense):
+            return False
+        model = model.inner
+    return True
+
+
+def on(direction: Tensor, states: Tensor) -> Tensor:
+    """`direction` where and as the states are computed with: float32, so that bfloat16 models lose nothing twice."""
+    import torch
+
+    return direction.to(device=states.device, dtype=torch.float32)
+
+
+def checked(name: str, value: object, known: Sequence[object]) -> None:
+    """Raises `PluginError` when a parameter is none of its known values."""
+    if value not in known:
+        raise PluginError(f"{name}={value!r} is not known; choose one of {', '.join(map(str, known))}")
+
+
+def valid_layers(name: str, layers: Sequence[int], depth: int) -> list[int]:
+    """`layers` in order, negative ones counted from the end. Raises `PluginError` when one does not exist."""
+    wrong = [i for i in layers if not -depth <= i < depth]
+    if wrong or not layers:
+        raise PluginError(
+            f"{name}={list(layers)} must name layers of 0 to {depth - 1}, the decoder layers of this model"
+        )
+    return sorted({i % depth for i in layers})

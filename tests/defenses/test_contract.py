@@ -1,0 +1,79 @@
+"""Every registered defense keeps the contract on a tiny random model: fit, state, order, batch, failures."""
+
+from __future__ import annotations
+
+import tomllib
+from ast import literal_eval
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import fitted
+from harness.contracts import Capability, Defense
+from harness.testing import check_defense
+from tests import tiny_world as tiny
+
+POINTS: dict[str, str] = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8"))[
+    "project"
+]["entry-points"]["gapbench.defenses"]
+ARMS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in POINTS] + [
+    ("actadd", {"select": "induce", "scale": 0.2}),
+    ("drift_correction", {"alpha": 1.0, "form": "projection", "positions": "prompt"}),
+    ("drift_correction", {"alpha": 0.5, "form": "unit", "positions": "all", "phase": "both", "inputs": "all"}),
+    ("regap", {"alpha_max": 2.0, "signal": "ratio", "gate": "sigmoid", "orthogonalise": "none"}),
+    ("regap", {"alpha_max": 2.0, "schedule": "one_pass", "signal": "absolute", "gamma": 0.5, "phase": "both"}),
+]
+IDS = [f"{name}{params or ''}" for name, params in ARMS]
+
+
+def made(name: str, params: dict[str, Any]) -> Defense:
+    module, cls = POINTS[name].split(":")
+    defense: Defense = getattr(import_module(module), cls)(**params)
+    defense.plugin_name = name
+    return defense
+
+
+@cache
+def ready(name: str, params: str) -> Defense:
+    return made(name, literal_eval(params)).fit(tiny.model(), tiny.calibration())
+
+
+@pytest.mark.parametrize(("name", "params"), ARMS, ids=IDS)
+def test_conformance(name: str, params: dict[str, Any]) -> None:
+    check_defense(made(name, params), tiny.model(), tiny.calibration(), tiny.prompts())
+
+
+@pytest.mark.parametrize(("name", "params"), [a for a in ARMS if made(*a).needs_fit])
+def test_refits_are_equal_and_fits_survive_the_disk(name: str, params: dict[str, Any], tmp_path: Path) -> None:
+    first, again, third = ready(name, repr(params)), made(name, params), made(name, params)
+    assert again.fit(tiny.model(), tiny.calibration()).identity() == first.identity()
+    fitted.save(first.state(), tmp_path / "state")
+    third.restore(fitted.load(tmp_path / "state"))
+    assert third.identity() == first.identity()
+    prompts = list(tiny.prompts())
+    answers = [d.wrap(tiny.model()).generate(prompts, tiny.SHORT) for d in (first, third)]
+    assert [r.text for r in answers[0]] == [r.text for r in answers[1]]
+
+
+@pytest.mark.parametrize(("name", "params"), ARMS, ids=IDS)
+def test_signals_and_costs_do_not_depend_on_the_batch(name: str, params: dict[str, Any]) -> None:
+    defended = ready(name, repr(params)).wrap(tiny.model())
+    prompts = list(tiny.prompts())
+    for prompt, together in zip(prompts, defended.generate(prompts, tiny.SHORT), strict=True):
+        alone = defended.generate([prompt], tiny.SHORT)[0]
+        assert dict(alone.trace.signals) == pytest.approx(dict(together.trace.signals), abs=1e-4)
+        assert alone.trace.triggered == together.trace.triggered
+        for count in ("target_calls", "prompt_tokens", "generated_tokens", "extra_forward_passes"):
+            assert getattr(alone.cost, count) == getattr(together.cost, count)
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_says_what_it_is(name: str) -> None:
+    defense = made(name, {})
+    assert len(defense.summary()) < 140 and defense.summary().endswith((".", "(reconstruction)."))
+    assert defense.fidelity.level in ("exact", "formula", "reconstruction", "control")
+    if Capability.ACTIVATIONS in defense.requires:
+        assert defense.needs_fit
