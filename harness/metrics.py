@@ -7,6 +7,7 @@ Rates are shares of the scored rows of a kind; what is unscored is left out of t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.contrasts import MEDIA, between, changes
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from harness.runstore import Run
 
 Figure = dict[str, Any]
+
+OWN = "each task's own"
+"""Where a judge is named: the rows of several tasks, each graded as its benchmark prescribes."""
 
 
 class Rate(NamedTuple):
@@ -48,17 +52,38 @@ def compute(run: Run) -> list[Figure]:
     unscored, and where it applies clusters, method, baseline, p_value, p_holm, p_cluster, discordant.
     """
     rows = frame(run.rows())
+    utility = _each_by_its_own_judge(rows)
     figures = [
         {"model": model, "defense": defense, "judge": judge} | figure
         for (model, defense, judge), arm in rows.split("model", "defense", "judge").items()
         for figure in _arm(arm)
     ]
-    return figures + costs(rows) + changes(rows)
+    return figures + costs(rows) + changes(rows) + utility
 
 
 def compare_runs(first: Run, second: Run) -> list[Figure]:
     """`first` against `second`, arm by arm, on the prompts that both answered: see `harness.contrasts.between`."""
     return between(frame(first.rows()), frame(second.rows()))
+
+
+def _each_by_its_own_judge(rows: Frame) -> list[Figure]:
+    """Accuracy over all utility tasks, and its change, where tasks are graded by different judges: judge `OWN`.
+
+    Every utility row has the one judge that its benchmark prescribes, so nothing is counted twice.
+    """
+    graded = rows.having(kind="utility")
+    if len(set(graded.labels["judge"])) < 2:
+        return []
+    labels = {**graded.labels, "judge": graded.labels["judge"].copy()}
+    labels["judge"][:] = OWN
+    graded = replace(graded, labels=labels)
+    figures = [
+        {"model": model, "defense": defense, "judge": OWN} | figure
+        for (model, defense), arm in graded.split("model", "defense").items()
+        for figure in _selection(arm, None, None)
+    ]
+    pooled = [f for f in changes(graded) if f["task"] is None and f["variant"] is None]
+    return [f for f in figures + pooled if f["metric"].startswith("accuracy")]
 
 
 def _arm(arm: Frame) -> Iterator[Figure]:

@@ -24,7 +24,7 @@ DEFAULT_DEFENSES: list[PluginSpec] = [
     "none",
     "always_refuse",
     "random_refuse(p=0.3)",
-    "random_direction",
+    "random_direction(alpha=1.0)",
     "self_reminder",
     "adashield",
     "ecso",

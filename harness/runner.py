@@ -100,7 +100,8 @@ class Runner:
                 if leaked and not self.plan.allow_leakage:
                     raise PluginError(
                         f"task {name} shares {len(leaked)} of {len(samples)} samples with the calibration set of "
-                        f"{label} (such as {min(leaked)}): choose other calibration tasks, or --allow-leakage to mark its cells"
+                        f"{label} (such as {min(leaked)}): choose other calibration tasks, "
+                        "or --allow-leakage to mark its cells"
                     )
                 self.leaks[name] = self.leaks.get(name, set()) | leaked
 

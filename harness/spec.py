@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ class Spec:
 
     @property
     def label(self) -> str:
-        inside = ",".join(f"{k}={v!r}" for k, v in self.params.items())
+        inside = ",".join(f"{k}={_written(v)}" for k, v in self.params.items())
         return f"{self.reference}({inside})" if inside else self.reference
 
 
@@ -55,6 +56,12 @@ def _keywords(text: str, inside: str) -> dict[str, Any]:
         return {str(k.arg): _literal(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise PluginError(f"{text!r} cannot be read; write parameters as name(param=value, other='text')") from error
+
+
+def _written(value: object) -> str:
+    """As `_literal` reads it: without quotes where none are needed."""
+    bare = isinstance(value, str) and value.isascii() and value.isidentifier() and not keyword.iskeyword(value)
+    return str(value) if bare else repr(value)
 
 
 def _literal(node: ast.expr) -> Any:

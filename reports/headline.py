@@ -26,11 +26,13 @@ def finding(group: Group, judge: str) -> list[str]:
     sentences = [_undefended(group, judge)]
     best = best_arm(group, judge)
     if best:
-        p = (group.figures.get(group.model, best.arm, "asr_change", judge) or {}).get("p_holm")
+        p = (group.figures.in_media(group.model, best.arm, "asr_change", judge) or {}).get("p_holm")
         doubt = "" if p is None or p < 0.05 else " That is no significant change of attack success."
+        where = " with media" if "media" in group.figures.variants(group.model, "asr") else ""
         sentences.append(
-            f"The defense with the lowest sum of attack success and over-refusal is {best.arm}: it leaves "
-            f"{_pct(best.asr)} attack success and refuses {_pct(best.over_refusal)} of harmless requests.{doubt}"
+            f"The defense with the lowest sum of attack success and over-refusal is {best.arm}: with it "
+            f"{_pct(best.asr)} of the attacks succeed{where} and {_pct(best.over_refusal)} of harmless requests are "
+            f"refused.{doubt}"
         )
     return [s for s in sentences if s]
 
@@ -46,7 +48,7 @@ def best_arm(group: Group, judge: str) -> Best | None:
     candidates = []
     for arm in group.arms:
         fidelity = (group.manifest["defenses"][arm].get("fidelity") or {}).get("level")
-        asr = group.figures.get(group.model, arm, "asr", judge)
+        asr = group.figures.in_media(group.model, arm, "asr", judge)
         refusal = group.figures.by_any_judge(group.model, arm, "over_refusal", judge)
         if arm != BASELINE and fidelity != "control" and asr and refusal:
             candidates.append(Best(arm, asr["value"], refusal["value"]))

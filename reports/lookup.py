@@ -33,6 +33,10 @@ class Figures:
         """The one figure, or None. `task` None is pooled over tasks, `variant` None over variants."""
         return self._by.get((model, defense, task, variant, judge, metric))
 
+    def in_media(self, model: str, defense: str, metric: str, judge: str) -> Figure | None:
+        """The figure over prompts with a picture, video or sound, which defenses are for; over all where none has."""
+        return self.get(model, defense, metric, judge, variant="media") or self.get(model, defense, metric, judge)
+
     def by_any_judge(
         self, model: str, defense: str, metric: str, judge: str, task: str | None = None, variant: str | None = None
     ) -> Figure | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.metrics import OWN
 from reports.cell import DASH, EMPTY, Cell, number, percent, points, signed, significance
 from reports.lookup import BASELINE, Group
 
@@ -42,7 +43,7 @@ def main_table(group: Group, judge: str) -> MainTable:
         ("ASR, all", "all harmful requests that were answered"),
         ("Gap", "ASR in pictures, video or sound minus ASR in text"),
         ("Over-refusal", "harmless requests that were refused"),
-        *((f"Accuracy, {name}" if name else "Accuracy", ACCURACY) for name in _graders(group)),
+        ("Accuracy", ACCURACY),
         ("Incoherent", "answers that are empty, looping or gibberish"),
         ("Unscored", "rows without a verdict; they are left out of every rate"),
         ("Cost", "seconds per answer relative to no defense on the same samples"),
@@ -65,10 +66,10 @@ def _modalities(group: Group) -> list[str]:
     return sorted(names, key=lambda name: (name != "text", name))
 
 
-def _graders(group: Group) -> list[str]:
-    """The judges of utility rows; a single one goes without its name. No rate is pooled over judges."""
+def _grader(group: Group, judge: str) -> str:
+    """The judge of utility rows: the one there is, or each task's own."""
     found = group.figures.judges(group.model, "accuracy")
-    return found if len(found) > 1 else [""]
+    return OWN if OWN in found else judge
 
 
 def _row(group: Group, arm: str, judge: str, modalities: list[str]) -> Row:
@@ -102,11 +103,11 @@ def _cells(group: Group, arm: str, judge: str, modalities: list[str]) -> list[Ce
     per_modality = [percent(find("asr", f"modality:{name}")) for name in modalities]
     asr = _bounded(_compared(percent(find("asr")), find("asr_change")), find, "asr")
     refusal = _bounded(_compared(percent(find("over_refusal")), find("over_refusal_change")), find, "over_refusal")
-    accuracies = [_accuracy(group, arm, name or judge) for name in _graders(group)]
+    accuracy = _accuracy(group, arm, _grader(group, judge))
     unscored = _unscored(group, arm, [find("asr"), find("over_refusal")])
     cost = Cell("1.00×", 1.0) if arm == BASELINE else number(group.figures.get(group.model, arm, "cost_ratio"), 2, "×")
     gap, garbled = points(find("modality_gap")), percent(find("incoherent_rate"))
-    return [*per_modality, asr, gap, refusal, *accuracies, garbled, unscored, cost]
+    return [*per_modality, asr, gap, refusal, accuracy, garbled, unscored, cost]
 
 
 def _accuracy(group: Group, arm: str, judge: str) -> Cell:
@@ -118,7 +119,7 @@ def _accuracy(group: Group, arm: str, judge: str) -> Cell:
 
 def _unscored(group: Group, arm: str, used: list[dict[str, Any] | None]) -> Cell:
     """Rows without a verdict, over the judges whose rates stand in this row."""
-    judges = {figure["judge"] for figure in used if figure} | set(group.figures.judges(group.model, "accuracy"))
+    judges = {figure["judge"] for figure in used if figure} | set(group.figures.judges(group.model, "accuracy")) - {OWN}
     counts = [f["value"] for judge in judges if (f := group.figures.get(group.model, arm, "unscored", judge))]
     return number({"value": sum(counts)}, 0) if counts else EMPTY
 

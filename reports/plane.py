@@ -34,6 +34,7 @@ class Plane:
     judge: str
     x_name: str
     points: tuple[Point, ...]
+    y_name: str = "Attack success"
 
     @property
     def front(self) -> list[Point]:
@@ -52,12 +53,13 @@ def plane(group: Group, judge: str) -> Plane | None:
         found = [_point(group, arm, judge, metric) for arm in group.arms]
         points = tuple(p for p in found if p is not None)
         if len(points) > 1:
-            return Plane(judge, name, points)
+            media = "media" in group.figures.variants(group.model, "asr")
+            return Plane(judge, name, points, "Attack success, prompts with media" if media else "Attack success")
     return None
 
 
 def _point(group: Group, arm: str, judge: str, metric: str) -> Point | None:
-    y = group.figures.get(group.model, arm, "asr", judge)
+    y = group.figures.in_media(group.model, arm, "asr", judge)
     x = group.figures.by_any_judge(group.model, arm, metric, judge)
     if x is None or y is None:
         return None
@@ -89,7 +91,7 @@ def draw(data: Plane) -> Figure:
                 100 * point.x, 100 * point.y, xerr=[[s] for s in spans[0]], yerr=[[s] for s in spans[1]],
                 fmt="o" if point.arm in front else "s", color=colour, ecolor=GREY, elinewidth=0.7, markersize=6,
             )  # fmt: skip
-        axes.set(xlabel=f"{data.x_name} (%), lower is better", ylabel="Attack success (%), lower is better")
+        axes.set(xlabel=f"{data.x_name} (%), lower is better", ylabel=f"{data.y_name} (%), lower is better")
         axes.set_xlim(-4, 104)
         axes.set_ylim(-4, 104)
         axes.legend(loc="upper right", fontsize=9)

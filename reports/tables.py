@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts import PluginError
-from harness.metrics import compute
+from harness.metrics import OWN, compute
 from harness.runstore import Run
 from reports.comparison import compare
 from reports.formats import Column, csv, latex, markdown
@@ -60,8 +60,8 @@ PAPER = (
 def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
     """Rates in [0, 1] with `_low` and `_high` (95 %), paired changes against `none` with `_p_holm`, costs, and `note`.
 
-    `judge` is a safety judge, by default the first of the run; a metric that it never judged (accuracy) is taken from
-    the first judge that did, named in `attrs["judges"]`. An arm that does not apply to a model has a row with the
+    `judge` is a safety judge, by default the first of the run; a metric that it never judged (accuracy) is each
+    task's own judge's, named in `attrs["judges"]`. An arm that does not apply to a model has a row with the
     reason in `note`. Raises `PluginError` for a judge that the run does not have, and for a run without cells.
     """
     import pandas
@@ -69,6 +69,7 @@ def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
     manifest, figures = run.manifest, run.results or compute(run)
     judges = _judges(figures, judge)
     index = {(f["model"], f["defense"], f["task"], f["variant"], f["judge"], f["metric"]): f for f in figures}
+    own = {(f["model"], f["defense"], f["task"]): f["judge"] for f in figures if f["metric"] == "accuracy"}
     arms: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in manifest.get("cells", []):
         arms.setdefault((cell["model"], cell["defense"]), []).append(cell)
@@ -80,7 +81,8 @@ def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
         def find(
             metric: str, variant: str | None, task: str | None = None, arm: Any = (model, defense)
         ) -> Figure | None:
-            return index.get((*arm, task, variant, judges.get(metric, ""), metric))
+            judge = own.get((*arm, task), "") if task and metric == "accuracy" else judges.get(metric, "")
+            return index.get((*arm, task, variant, judge, metric))
 
         rows.append(
             {"model": model, "defense": defense} | _numbers(find, manifest) | _remarks(manifest, defense, cells)
@@ -113,7 +115,7 @@ def _judges(figures: list[Figure], judge: str | None) -> dict[str, str]:
     if judge is not None and judge not in safety:
         raise PluginError(f"no safety judge {judge!r} in this run: choose one of {', '.join(safety) or '(none)'}")
     first = judge or next(iter(safety), None)
-    return {metric: first if first in by else by[0] for metric, by in known.items()}
+    return {metric: first if first in by else OWN if OWN in by else by[0] for metric, by in known.items()}
 
 
 def _numbers(find: Any, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def test_mistakes_are_one_sentence_and_exit_code_2(arguments: list[str], said: s
 
 
 def test_cells_that_failed_are_exit_code_1(stranger: Path, tmp_path: Path) -> None:
-    done = gapbench("run", "--model", "parrot", "--task", "toy(words='fail')", "--defense", "none", "--judge", "keyword",
-                    "--include", stranger, "--out", tmp_path / "run")  # fmt: skip
+    done = gapbench("run", "--model", "parrot", "--task", "toy(words='fail')", "--defense", "none",
+                    "--judge", "keyword", "--include", stranger, "--out", tmp_path / "run")  # fmt: skip
     assert done.returncode == 1
     assert "incomplete: parrot / none" in done.stdout and "24 of 24 failed" in done.stdout
 

@@ -1,4 +1,5 @@
-"""The public conformance tests of `harness.testing`, over every plugin that gapbench registers, and over ones that lie."""
+"""The public conformance tests of `harness.testing`, over every plugin that gapbench registers, and over ones that
+lie."""
 
 from __future__ import annotations
 

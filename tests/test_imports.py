@@ -15,7 +15,14 @@ OURS = ("harness", "tasks", "judges", "defenses", "reports")
 ALLOWED = {"harness": {"harness"}, "reports": {"reports", "harness"}} | {
     kind: {"harness"} for kind in ("tasks", "judges", "defenses")
 }
-READ_BY_REPORTS = {"harness", "harness.runstore", "harness.metrics", "harness.statistics", "harness.contracts", "harness.types"}
+READ_BY_REPORTS = {
+    "harness",
+    "harness.runstore",
+    "harness.metrics",
+    "harness.statistics",
+    "harness.contracts",
+    "harness.types",
+}
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -15,9 +15,7 @@ ROWS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(min_value=0, max_value=400))
-def test_a_file_cut_anywhere_keeps_its_whole_lines_and_can_be_appended_to(
-    rows: list[dict[str, str]], cut: int
-) -> None:
+def test_a_file_cut_anywhere_keeps_its_whole_lines_and_can_be_appended_to(rows: list[dict[str, str]], cut: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a" / "rows.jsonl"
         Journal(path).append(rows)

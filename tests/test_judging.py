@@ -60,6 +60,8 @@ def test_utility_is_left_to_its_judge() -> None:
 
 def test_order_is_kept_around_what_the_judge_never_saw() -> None:
     verdicts = judge_all(
-        Says([Verdict(Outcome.SAFE), Verdict(Outcome.HARMFUL)]), [sample()] * 4, [GOOD, Response(""), Response.failed("x"), GOOD]
+        Says([Verdict(Outcome.SAFE), Verdict(Outcome.HARMFUL)]),
+        [sample()] * 4,
+        [GOOD, Response(""), Response.failed("x"), GOOD],
     )
     assert [v.outcome for v in verdicts] == ["safe", "incoherent", "unscored", "harmful"]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.metrics import compare_runs, compute
+from harness.metrics import OWN, compare_runs, compute
 from harness.runstore import Run, slug
 from tests.synthetic_run import make_run
 
@@ -218,3 +218,18 @@ def test_a_big_run_takes_seconds() -> None:
     started = time.process_time()
     compute(cast(Run, Rows(rows)))
     assert time.process_time() - started < 8  # about two seconds; room for a slow machine
+
+
+def test_accuracy_over_tasks_takes_each_tasks_own_judge() -> None:
+    rows = []
+    for defense, right in (("none", 5), ("d", 2)):
+        for task, judge in (("t", "choice"), ("u", "exact")):
+            for i in range(8):
+                outcome = "correct" if i < right + (task == "u") else "incorrect"
+                rows.append(row(i, outcome, kind="utility", task=task, judge=judge, defense=defense))
+    figures = compute(cast(Run, Rows(rows)))
+    own = {(f["defense"], f["metric"]): f["value"] for f in figures if f["judge"] == OWN}
+    assert own["none", "accuracy"] == 11 / 16 and own["d", "accuracy"] == 5 / 16
+    assert own["d", "accuracy_change"] == -6 / 16
+    single = compute(cast(Run, Rows(r for r in rows if r["task"] == "t")))
+    assert not [f for f in single if f["judge"] == OWN]

@@ -81,7 +81,8 @@ def test_editing_a_strangers_code_makes_new_cells(tmp_path: Path, calls: Path) -
     for number, word in enumerate(("politely_a", "politely_b")):
         file = tmp_path / f"{word}.py"
         file.write_text(code.replace('"politely"', '"edited"').replace("@gb.model", "#").replace("@gb.task", "#")
-                        .replace("@gb.judge", "#").replace('"fitted"', f'"f{number}"').replace('"whitebox"', f'"w{number}"')
+                        .replace("@gb.judge", "#").replace('"fitted"', f'"f{number}"')
+                        .replace('"whitebox"', f'"w{number}"')
                         .replace("Says please", f"Says {word}"))  # fmt: skip
     from harness import plugins
 

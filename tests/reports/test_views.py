@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from harness.metrics import OWN
 from harness.runstore import Run
 from reports.browser import browser_data
 from reports.cell import percent, points, significance
@@ -33,6 +34,7 @@ FIGURES = [
     figure("gate", "over_refusal", 0.3),
     figure("gate", "accuracy", 0.5, judge="choice"),
     figure("gate", "accuracy", 0.75, judge="exact"),
+    figure("gate", "accuracy", 0.625, judge=OWN),
     figure("always_refuse", "asr", 0.0),
     figure("always_refuse", "over_refusal", 0.0),
     figure("gate", "asr", 0.4, task="figstep", variant="category:fraud"),
@@ -79,11 +81,11 @@ def test_an_arm_that_cannot_run_comes_last_with_its_reason(group: Group) -> None
     assert (last.label, last.reason, last.cells) == ("steer", "the model lacks activations", ())
 
 
-def test_accuracies_of_two_judges_are_never_mixed(group: Group) -> None:
+def test_accuracy_is_that_of_each_tasks_own_judge(group: Group) -> None:
     table = main_table(group, "keyword")
     gate = next(row for row in table.rows if row.label == "gate")
     shown = {name: cell.text for (name, _), cell in zip(table.columns, gate.cells, strict=True)}
-    assert shown["Accuracy, choice"] == "50.0" and shown["Accuracy, exact"] == "75.0"
+    assert shown["Accuracy"] == "62.5"
 
 
 def test_a_judge_is_not_given_the_rate_of_another(group: Group) -> None:
