@@ -3,21 +3,36 @@ missing is made."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from harness.arms import Arm
+from harness.asking import ask
 from harness.contracts import Judge, Model, PluginError
 from harness.judging import judge_all
 from harness.progress import Progress
 from harness.runstore import Run, line_key, verdict_key
 from harness.serial import response_from_json, response_to_json, sample_to_json, verdict_to_json
-from harness.types import GenerationConfig, Prompt, Response, Sample, digest
+from harness.types import GenerationConfig, Response, Sample, digest
 
-log = logging.getLogger("gapbench")
+JUDGED_AT_ONCE = 64
+
+
+class Answered(NamedTuple):
+    """An answer on disk, the key that its verdict has, and the verdict if there is one."""
+
+    sample: Sample
+    row: dict[str, Any]
+    key: str
+    verdict: dict[str, Any] | None
+
+    @property
+    def open(self) -> bool:
+        """Not judged yet, or left unscored by a failure of the judge's own, which may be gone."""
+        if self.verdict is None:
+            return True
+        return self.verdict["outcome"] == "unscored" and not self.row.get("error")
 
 
 @dataclass
@@ -52,6 +67,18 @@ class Cell:
         rows = ((s, journal.get(s.id, line_key(self.key, s.prompt.id))) for s in self.samples)
         return [s for s, row in rows if row is None or (row.get("error") and s.error is None)]
 
+    def answered(self, run: Run, judge: str) -> list[Answered]:
+        """What there is to judge."""
+        responses, verdicts = run.responses(*self.where), run.verdicts(*self.where, judge)
+        judge_key = self.judge_keys()[judge]
+        found = []
+        for sample in self.samples:
+            row = responses.get(sample.id, line_key(self.key, sample.prompt.id))
+            if row is not None:
+                key = verdict_key(judge_key, sample_to_json(sample), row)
+                found.append(Answered(sample, row, key, verdicts.get(sample.id, key)))
+        return found
+
     def manifest(self, run: Run) -> dict[str, Any]:
         """The entry of the manifest: complete when every sample was answered, or could not be because of its own
         data."""
@@ -59,13 +86,16 @@ class Cell:
         if self.reason:
             return entry | {"status": "not_applicable", "reason": self.reason, "judges": {}, "n": 0, "failed": 0}
         missing = len(self.missing(run))
+        unjudged = sum(a.verdict is None for label in self.judges for a in self.answered(run, label))
         return entry | {
             "judges": self.judge_keys(),
             "arm": self.key,
-            "status": "incomplete" if missing else "complete",
+            "decoding": asdict(self.config),
+            "status": "incomplete" if missing or unjudged else "complete",
             "reason": None,
             "n": len(self.samples),
             "failed": missing,
+            "unjudged": unjudged,
             "broken_samples": sum(s.error is not None for s in self.samples),
         }
 
@@ -79,6 +109,7 @@ def answer(run: Run, cell: Cell, todo: Sequence[Sample], progress: Progress, deb
         asked = [s for s in batch if s.error is None]
         if dead is None:
             try:
+                cell.arm.model.root.load()  # outside of what is timed
                 responses = ask(cell.arm.model, [s.prompt for s in asked], cell.config)
             except PluginError as error:
                 if debug:
@@ -95,60 +126,18 @@ def answer(run: Run, cell: Cell, todo: Sequence[Sample], progress: Progress, deb
 
 
 def judge(run: Run, cell: Cell) -> None:
-    """Make the missing verdicts of every judge. A verdict that is unscored through the judge's own failure is
-    asked again."""
-    journal = run.responses(*cell.where)
-    for label, judge_key in cell.judge_keys().items():
-        verdicts = run.verdicts(*cell.where, label)
-        todo = []
-        for sample in cell.samples:
-            row = journal.get(sample.id, line_key(cell.key, sample.prompt.id))
-            if row is None:
-                continue
-            key = verdict_key(judge_key, sample_to_json(sample), row)
-            old = verdicts.get(sample.id, key)
-            if old is None or (old["outcome"] == "unscored" and not row.get("error")):
-                todo.append((sample, key, row))
-        for start in range(0, len(todo), 64):
-            part = todo[start : start + 64]
-            answers = judge_all(
-                cell.judges[label], [s for s, _, _ in part], [response_from_json(r) for _, _, r in part]
-            )
-            verdicts.append(
-                {"sample": s.id, "key": key, "response": row["key"]} | verdict_to_json(v)
-                for (s, key, row), v in zip(part, answers, strict=True)
-            )
-
-
-def ask(model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
-    """The model's answers, checked. When a batch raises, each of its rows is asked alone, so that one bad row
-    fails alone."""
-    if not prompts:
-        return []
-    began = time.perf_counter()
-    try:
-        answers = model.generate(prompts, config)
-    except PluginError:
-        raise
-    except Exception as error:
-        log.debug("a batch of %d failed", len(prompts), exc_info=True)
-        if len(prompts) == 1:
-            return [Response.failed(f"{type(error).__name__}: {error}")]
-        return [ask(model, [p], config)[0] for p in prompts]
-    if not isinstance(answers, list) or len(answers) != len(prompts):
-        return [Response.failed(f"{model.name} did not answer every prompt of a batch")] * len(prompts)
-    seconds = (time.perf_counter() - began) / len(prompts)
-    return [_checked(a, seconds) for a in answers]
-
-
-def _checked(answer: object, seconds: float) -> Response:
-    """A response whose model kept no time gets its share of the batch."""
-    if not isinstance(answer, Response):
-        return Response.failed(f"the model answered with a {type(answer).__name__}, not a Response")
-    if answer.cost.seconds:
-        return answer
-    trace = replace(answer.trace, cost=replace(answer.cost, seconds=seconds))
-    return replace(answer, trace=trace)
+    """Make the missing verdicts of every judge, and ask again where a judge itself failed."""
+    for label, own in cell.judges.items():
+        journal = run.verdicts(*cell.where, label)
+        todo = [a for a in cell.answered(run, label) if a.open]
+        for start in range(0, len(todo), JUDGED_AT_ONCE):
+            part = todo[start : start + JUDGED_AT_ONCE]
+            verdicts = judge_all(own, [a.sample for a in part], [response_from_json(a.row) for a in part])
+            rows = [
+                {"sample": a.sample.id, "key": a.key, "response": a.row["key"]} | verdict_to_json(v)
+                for a, v in zip(part, verdicts, strict=True)
+            ]
+            journal.append(row for row, a in zip(rows, part, strict=True) if row != a.verdict)
 
 
 def _by_id(samples: Sequence[Sample], responses: Sequence[Response]) -> dict[str, Response]:

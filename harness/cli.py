@@ -80,14 +80,14 @@ def run(
     print(f"Run: {finished.path}")
     if not no_report:
         print(f"Report: {finished.report()}")
-    if any(cell["status"] == "incomplete" for cell in cells):
+    if any(cell["status"] == "incomplete" or cell["n"] == cell.get("broken_samples", -1) for cell in cells):
         raise typer.Exit(1)
 
 
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; default: inside the run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write to; default: inside the run.")] = None,
     debug: Debug = False,
 ) -> None:
     """Write the HTML report of one or more runs."""
@@ -193,8 +193,11 @@ def check(
     }
     try:
         checks[_known_kind(kind)](name)  # type: ignore[operator]
-    except AssertionError as error:
-        raise PluginError(f"{kind[:-1]} {name} does not keep the contract: {error}") from error
+    except PluginError:
+        raise
+    except Exception as error:
+        said = f"{error}" if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        raise PluginError(f"{kind[:-1]} {name} does not keep the contract: {' '.join(said.split())}") from error
     print(f"{kind[:-1]} {name} keeps the contract")
 
 
@@ -225,6 +228,9 @@ def _say_cells(cells: list[dict[str, Any]]) -> None:
         print(
             f"incomplete: {cell['model']} / {cell['defense']} / {cell['task']}: {cell['failed']} of {cell['n']} failed"
         )
+    for task, broken, n in sorted({(c["task"], c.get("broken_samples", 0), c["n"]) for c in cells}):
+        if broken:
+            print(f"unscored: {broken} of {n} samples of {task} could not be asked; the report says why")
     reasons = {(c["model"], c["defense"], c["reason"]) for c in cells if c["status"] == "not_applicable"}
     for model, defense, reason in sorted(reasons):
         print(f"not applicable: {model} / {defense}: {reason}")

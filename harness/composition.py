@@ -8,6 +8,7 @@ from harness import plugins
 from harness.calibration import Calibration
 from harness.contracts import Capability, Defense, Fidelity, Model
 from harness.spec import parse, split
+from harness.types import digest
 
 
 class Composition(Defense):
@@ -36,6 +37,9 @@ class Composition(Defense):
 
     def spec(self) -> dict[str, Any]:
         return {"name": self.plugin_name, "params": {"parts": [p.spec() for p in self.parts]}}
+
+    def origin(self) -> str:
+        return digest([p.origin() for p in self.parts])
 
     def fit(self, model: Model, calibration: Calibration) -> Self:
         for part in self.parts:

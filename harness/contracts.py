@@ -92,6 +92,13 @@ class Model(Plugin, ABC):
         """One response a prompt, in order. A failure is `Response.failed(...)` for its row, never an exception for
         all."""
 
+    credited_seconds: float = 0.0
+    """Seconds, so far, that responses were charged for work which was kept from an earlier call, so that arms that
+    share it cost alike."""
+
+    def load(self) -> None:
+        """Make ready to answer, so that no answer is charged for it. Raises `PluginError` when that cannot be."""
+
     @property
     def root(self) -> Model:
         """The undefended model at the bottom."""

@@ -55,13 +55,11 @@ class Journal:
         for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-                if not (isinstance(row, dict) and isinstance(row["sample"], str) and isinstance(row["key"], str)):
-                    raise ValueError("not a row")
-                yield row
-            except (ValueError, KeyError, UnicodeDecodeError):
+            row = _row(line)
+            if row is None:
                 log.warning("%s line %d is not a whole row; it is left out and will be made again", self.path, number)
+            else:
+                yield row
 
     def _cut_torn_line(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
@@ -72,5 +70,18 @@ class Journal:
             if file.read(1) == b"\n":
                 return
             file.seek(0)
-            kept = file.read().rfind(b"\n") + 1
-        os.ftruncate(descriptor, kept)
+            data = file.read()
+        kept = data.rfind(b"\n") + 1
+        if _row(data[kept:]) is not None:  # whole but for its end: it was read as a row, so it must stay one
+            os.write(descriptor, b"\n")
+        else:
+            os.ftruncate(descriptor, kept)
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(row, dict) and isinstance(row.get("sample"), str) and isinstance(row.get("key"), str)
+    return row if whole else None

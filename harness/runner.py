@@ -156,6 +156,8 @@ class Runner:
     def _write_manifest(self, cells: list[Cell]) -> None:
         old = self.run.manifest
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        reached = {cell.model for cell in cells}
+        later = [c for c in old.get("cells", []) if c["model"] in self.models and c["model"] not in reached]
         commands = [*old.get("commands", []), [Path(sys.argv[0]).name, *sys.argv[1:]]]
         self.run.write_manifest(
             {
@@ -171,7 +173,7 @@ class Runner:
                 "calibration": {n: _calibration_entry(c) for n, c in self.calibrations.items()},
                 "versions": versions(),
                 "hardware": hardware(),
-                "cells": [cell.manifest(self.run) for cell in cells],
+                "cells": [*(cell.manifest(self.run) for cell in cells), *later],
             }
         )
 

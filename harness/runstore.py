@@ -154,7 +154,10 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """One writer at a time. Raises `PluginError` when another process writes to this run."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PluginError(f"--out {self.path} cannot be a folder: {error.strerror}; name another") from error
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,8 +215,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Whole or not at all: a reader, or a killed writer, never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp")
+    except OSError as error:
+        raise PluginError(f"{path} cannot be written: {error.strerror}; name another place") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -55,7 +55,9 @@ def _keywords(text: str, inside: str) -> dict[str, Any]:
             raise ValueError
         return {str(k.arg): _literal(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise PluginError(f"{text!r} cannot be read; write parameters as name(param=value, other='text')") from error
+        raise PluginError(
+            f"{text!r} cannot be read; write name(param=1, other='text'), with quotes around dots and slashes"
+        ) from error
 
 
 def _written(value: object) -> str:

@@ -81,5 +81,18 @@ def test_cells_that_failed_are_exit_code_1(stranger: Path, tmp_path: Path) -> No
     assert "incomplete: parrot / none" in done.stdout and "24 of 24 failed" in done.stdout
 
 
+def test_an_out_that_is_a_file_is_one_sentence(stranger: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = gapbench("run", "--model", "parrot", "--task", "toy", "--include", stranger, "--out", tmp_path / "file")
+    assert done.returncode == 2 and "cannot be a folder" in done.stderr
+
+
+def test_a_task_of_broken_samples_alone_is_exit_code_1(stranger: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("prompt,picture\nhello,missing.png\n")
+    done = gapbench("run", "--model", "parrot", "--task", "table(path='rows.csv',image='picture')", "--defense", "none",
+                    "--judge", "keyword", "--include", stranger, "--out", "r", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1 and "1 of 1 samples" in done.stdout
+
+
 def test_check_keeps_or_breaks_the_contract(stranger: Path) -> None:
     assert "keeps the contract" in gapbench("check", "tasks", "toy", "--include", stranger).stdout

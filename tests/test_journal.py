@@ -14,7 +14,7 @@ ROWS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(ROWS, st.integers(min_value=0, max_value=400))
+@given(ROWS, st.one_of(st.sampled_from([0, 1, 2]), st.integers(min_value=0, max_value=400)))
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_can_be_appended_to(rows: list[dict[str, str]], cut: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a" / "rows.jsonl"
@@ -22,7 +22,8 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines_and_can_be_appended_to(rows: 
         assert Journal(path).rows == {(r["sample"], r["key"]): r for r in rows}
         data = path.read_bytes()
         path.write_bytes(data[: max(0, len(data) - cut)])
-        whole = path.read_bytes().count(b"\n")
+        left = path.read_bytes()
+        whole = left.count(b"\n") + (left[-1:] == b"}")  # a line that lost only its end is still whole
         journal = Journal(path)
         kept = {(r["sample"], r["key"]): r for r in rows[:whole]}
         assert {k: v for k, v in journal.rows.items() if k in kept} == kept

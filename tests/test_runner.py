@@ -203,6 +203,63 @@ def test_a_torn_last_line_is_cut_off_on_resume(stranger: Path, tmp_path: Path, c
     assert [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_no_cut_of_the_last_line_loses_an_answer_or_a_verdict(stranger: Path, tmp_path: Path, calls: Path) -> None:
+    words: dict[str, Any] = {"tasks": ["toy(n=1)"], "defenses": ["none"]}
+    run = go(stranger, tmp_path / "run", calls, **words)
+    before = outcomes(run)
+    for name in ("responses.jsonl", "verdicts.keyword.jsonl"):
+        path = next(run.path.rglob(name))
+        whole = path.read_bytes()
+        last = len(whole) - whole[:-1].rfind(b"\n") - 1
+        for cut in {1, 2, last // 2, last - 1, last}:
+            path.write_bytes(whole[: len(whole) - cut])
+            again = go(stranger, tmp_path / "run", calls, **words)
+            assert outcomes(again) == before, f"{name} cut by {cut}"
+            assert again.manifest["cells"][0]["status"] == "complete"
+
+
+def test_editing_a_part_makes_the_composition_anew(tmp_path: Path, calls: Path) -> None:
+    from harness import plugins
+    from harness.composition import create_defense
+
+    identities = []
+    for number in (1, 2):
+        file = tmp_path / f"part{number}.py"
+        file.write_text(
+            "import harness as gb\nfrom harness.shapes import PromptDefense\n"
+            f"@gb.defense('part{number}')\nclass Part(PromptDefense):\n    'Says {number}.'\n"
+        )
+        plugins.include(file)
+        made = create_defense(f"part{number}+adashield")[1]
+        made.parts[0].plugin_name = "part"  # type: ignore[attr-defined]
+        made.plugin_name = "part+adashield"
+        identities.append(made.identity())
+    assert identities[0] != identities[1]
+
+
+def test_samples_that_cannot_be_asked_are_shown_and_not_a_success(stranger: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("prompt,picture\nhello,missing.png\n")
+    task = {"name": "table", "params": {"path": str(rows), "image": "picture"}}
+    run = gb.run(
+        model="parrot", tasks=[task], defenses=["none"], include=[str(stranger)], out=tmp_path / "r", quiet=True
+    )
+    (cell,) = run.manifest["cells"]
+    assert cell["broken_samples"] == cell["n"] == 1
+    assert {r["outcome"] for r in run.rows()} == {"unscored"}
+
+
+def test_cells_of_models_not_reached_yet_stay_in_the_manifest(
+    stranger: Path, tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ["parrot", "parrot(batch_size=2)"]
+    run = gb.run(model=models, include=[str(stranger)], out=tmp_path / "run", **WORDS)
+    seen = []
+    monkeypatch.setattr("harness.runner.Runner._fill", lambda self, cells: seen.append(len(self.run.manifest["cells"])))
+    gb.run(model=models, include=[str(stranger)], out=tmp_path / "run", **WORDS)
+    assert seen == [len(run.manifest["cells"])] * 2
+
+
 def test_two_writers_are_kept_apart(stranger: Path, tmp_path: Path, calls: Path) -> None:
     with Run(tmp_path / "run").lock(), pytest.raises(gb.PluginError, match="being written"):
         go(stranger, tmp_path / "run", calls)

@@ -52,14 +52,25 @@ class HFModel(Checkpoint):
         """The edits of `harness.residual` that are active: what is read under them is not kept on disk."""
         return []
 
+    def load(self) -> None:
+        self.module  # noqa: B018 - loads on first use
+
     def generate(self, prompts: Sequence[Prompt], config: GenerationConfig) -> list[Response]:
+        if not prompts:
+            return []
+        spent, charged = self.prepare.spent, 0.0
+
         def work(batch: Batch) -> list[Response]:
             started = time.perf_counter()
             answers = self._decode(batch, config)
             seconds = (time.perf_counter() - started) / len(batch.rows)
+            nonlocal charged
+            charged += sum(row.seconds for row in batch.rows)
             return [_response(a, row, seconds) for a, row in zip(answers, batch.rows, strict=True)]
 
-        return [r if isinstance(r, Response) else Response.failed(r.reason) for r in self.map_batches(prompts, work)]
+        answers = self.map_batches(prompts, work)
+        self.credited_seconds += charged - (self.prepare.spent - spent)
+        return [r if isinstance(r, Response) else Response.failed(r.reason) for r in answers]
 
     def logits(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """[n, vocab] float32 on the CPU: scores of the token after the last prompt token.

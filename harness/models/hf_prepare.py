@@ -67,6 +67,8 @@ class Preparer:
         self.max_bytes = max_bytes
         self._kept: OrderedDict[str, Prepared | Unprepared] = OrderedDict()
         self._bytes = 0
+        self.spent = 0.0
+        """Seconds that were really spent on preparing, so far."""
 
     def __call__(self, prompt: Prompt) -> Prepared | Unprepared:
         if prompt.id in self._kept:
@@ -102,6 +104,7 @@ class Preparer:
         if media.any() and not prompt.media:
             return Unprepared("the text of the prompt holds this model's own token for a picture, video or sound")
         seconds = time.perf_counter() - started
+        self.spent += seconds
         return Prepared(prompt.id, inputs, len(ids), media, prompt.prefix is not None, seconds)
 
     def _inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:

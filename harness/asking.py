@@ -1,0 +1,55 @@
+"""Asking a model one batch: its answers checked, its failures kept to their rows, its time accounted for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import replace
+
+from harness.contracts import Model, PluginError
+from harness.types import GenerationConfig, Prompt, Response
+
+log = logging.getLogger("gapbench")
+
+
+def ask(model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
+    """One response a prompt. When a batch raises, each of its rows is asked alone, so that one bad row fails alone.
+
+    `Cost.seconds` of the rows adds up to the time of the batch: what no row was charged for (a defense's own work, a
+    refusal without a call) is shared by all. Raises `PluginError` when the model cannot be used at all.
+    """
+    if not prompts:
+        return []
+    credited, began = model.root.credited_seconds, time.perf_counter()
+    try:
+        answers = model.generate(prompts, config)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:  # a plugin that calls sys.exit() must not end the run
+        log.debug("a batch of %d failed", len(prompts), exc_info=True)
+        if len(prompts) == 1:
+            return [Response.failed(f"{type(error).__name__}: {error}")]
+        return [ask(model, [p], config)[0] for p in prompts]
+    spent = time.perf_counter() - began + model.root.credited_seconds - credited
+    if not isinstance(answers, list) or len(answers) != len(prompts):
+        return [Response.failed(f"{model.name} did not answer every prompt of a batch")] * len(prompts)
+    checked = [_checked(a) for a in answers]
+    rest = max(0.0, spent - sum(a.cost.seconds for a in checked)) / len(checked)
+    return [_charged(a, rest) for a in checked]
+
+
+def _checked(answer: object) -> Response:
+    if not isinstance(answer, Response):
+        return Response.failed(f"the model answered with a {type(answer).__name__}, not a Response")
+    numbers = [*vars(answer.cost).values(), *answer.trace.signals.values(), answer.trace.score or 0.0]
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+        return Response.failed("the trace of the answer holds a number that is not finite")
+    if min(vars(answer.cost).values()) < 0:
+        return Response.failed("the answer has a cost below zero")
+    return answer
+
+
+def _charged(answer: Response, seconds: float) -> Response:
+    cost = replace(answer.cost, seconds=answer.cost.seconds + seconds)
+    return replace(answer, trace=replace(answer.trace, cost=cost))
