@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 from harness.calibration import Calibration
 from harness.contracts import Fidelity, Model
 from harness.directions import auroc, dprime, projection, refusal_direction
-from harness.drift import PHASES, POSITIONS
 from harness.states import last_token_states
 from harness.steering import Inputs, SteeringDefense, checked, on, valid_layers
 from harness.strength import AUTO, given, refusal_rate, strength_of
@@ -56,18 +55,10 @@ class ActAdd(SteeringDefense):
     ) -> None:
         given("scale", scale)
         checked("select", select, get_args(Select))
-        checked("positions", positions, POSITIONS)
-        checked("phase", phase, PHASES)
-        checked("inputs", inputs, get_args(Inputs))
-        checked("sign", sign, (1, -1))
         self.scale = scale
         self.layer = layer
         self.select = select
-        self.positions = positions
-        self.phase = phase
-        self.inputs = inputs
-        self.sign = sign
-        self.max_over_refusal = max_over_refusal
+        self._keep(positions=positions, phase=phase, inputs=inputs, sign=sign, max_over_refusal=max_over_refusal)
 
     refusal_: Tensor
 

@@ -37,7 +37,16 @@ class RandomDirection(DriftSteering):
     ) -> None:
         checked("match", match, ("drift", "refusal"))
         super().__init__(
-            alpha, layers, depth, orthogonalise, drift_class, form, positions, phase, inputs, 1, max_over_refusal
+            alpha=alpha,
+            layers=layers,
+            depth=depth,
+            orthogonalise=orthogonalise,
+            drift_class=drift_class,
+            form=form,
+            positions=positions,
+            phase=phase,
+            inputs=inputs,
+            max_over_refusal=max_over_refusal,
         )
         self.seed = seed
         self.match = match

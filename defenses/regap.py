@@ -81,7 +81,17 @@ class ReGap(DriftSteering):
         max_over_refusal: float = 0.05,
     ) -> None:
         super().__init__(
-            alpha_max, layers, depth, orthogonalise, drift_class, form, positions, phase, inputs, sign, max_over_refusal
+            alpha=alpha_max,
+            layers=layers,
+            depth=depth,
+            orthogonalise=orthogonalise,
+            drift_class=drift_class,
+            form=form,
+            positions=positions,
+            phase=phase,
+            inputs=inputs,
+            sign=sign,
+            max_over_refusal=max_over_refusal,
         )
         given("alpha0", alpha0)
         checked("schedule", schedule, get_args(Schedule))

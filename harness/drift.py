@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Form = Literal["shift", "unit", "projection"]
-POSITIONS = ("last", "prompt", "media", "generated", "all")
-PHASES = ("prefill", "decode", "both")
 
 
 class DriftSteering(SteeringDefense):
@@ -42,10 +40,6 @@ class DriftSteering(SteeringDefense):
     ) -> None:
         given("alpha", alpha)
         checked("form", form, get_args(Form))
-        checked("positions", positions, POSITIONS)
-        checked("phase", phase, PHASES)
-        checked("inputs", inputs, get_args(Inputs))
-        checked("sign", sign, (1, -1))
         checked("orthogonalise", orthogonalise, get_args(Orthogonalise))
         checked("drift_class", drift_class, get_args(DriftClass))
         self.alpha = alpha
@@ -54,11 +48,7 @@ class DriftSteering(SteeringDefense):
         self.orthogonalise = orthogonalise
         self.drift_class = drift_class
         self.form = form
-        self.positions = positions
-        self.phase = phase
-        self.inputs = inputs
-        self.sign = sign
-        self.max_over_refusal = max_over_refusal
+        self._keep(positions=positions, phase=phase, inputs=inputs, sign=sign, max_over_refusal=max_over_refusal)
 
     drift_: Tensor
     refusal_: Tensor

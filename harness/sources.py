@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.contracts import PluginError
 from harness.tables import brief
+from harness.types import MediaError, digest
 
 CODELOAD = "https://codeload.github.com"
 
@@ -61,6 +62,21 @@ def github_archive(repo: str, commit: str, who: str, parameter: str = "source") 
             f"{who} could not be downloaded from {url}: where there is a network, run "
             f"`git clone https://github.com/{repo}`, and name that folder with {parameter}="
         ) from error
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file that a data file names in its folder; None where that leads out of the folder. Raises `MediaError`."""
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder.resolve()) else None
+    except (ValueError, OSError, RuntimeError) as error:  # a null character, a loop of links
+        raise MediaError(f"{name!r} is no file name ({brief(error)})") from error
+
+
+def question_cluster(who: str, question: str) -> str:
+    """The cluster of a base question, from its words alone: all its variants and splits share it, however they are
+    numbered, and no other question does."""
+    return f"{who}:{digest(' '.join(question.lower().split()))[:12]}"
 
 
 def file_identity(*paths: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from harness.calibration import MEDIA
 from harness.contracts import Capability, Defense, Model, PluginError, WrappedModel
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Inputs = Literal["media", "all"]
+POSITIONS = ("last", "prompt", "media", "generated", "all")
+PHASES = ("prefill", "decode", "both")
 
 
 @dataclass
@@ -52,8 +54,21 @@ class SteeringDefense(Defense):
     phase: str = "prefill"
     inputs: Inputs = "media"
     sign: int = 1
+    max_over_refusal: float = 0.05
     layers_: Tensor
     strength_: float
+
+    def _keep(self, *, positions: str, phase: str, inputs: Inputs, sign: int, max_over_refusal: float) -> None:
+        """Sets the parameters that steering defenses have in common. Raises `PluginError` for an unknown value."""
+        checked("positions", positions, POSITIONS)
+        checked("phase", phase, PHASES)
+        checked("inputs", inputs, get_args(Inputs))
+        checked("sign", sign, (1, -1))
+        self.positions = positions
+        self.phase = phase
+        self.inputs = inputs
+        self.sign = sign
+        self.max_over_refusal = max_over_refusal
 
     def change(self, states: Tensor, site: Any) -> Tensor:
         """The edit of states [k, d] at `site.layer`, already scaled by `site.strength` [k, 1]."""

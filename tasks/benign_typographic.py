@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contracts import PluginError, Task
 from harness.microworld import balanced_requests, request_samples
 from harness.names import chosen, one_of, positive
-from harness.sources import file_identity, first_existing, folder, github_archive
+from harness.sources import file_identity, first_existing, folder, github_archive, question_cluster
 from harness.tables import read_text
 from harness.types import Image, Prompt, Sample
 
@@ -78,6 +78,7 @@ class BenignTypographic(Task):
                 kind="benign",
                 behavior=sentence,
                 category="benign sentence",
+                cluster=question_cluster("benign_typographic", sentence),
                 variant="typographic",
             )
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.contracts import Task
 from harness.microworld import balanced_requests, request_samples
 from harness.names import chosen, interleaved, one_of, positive
-from harness.sources import file_identity, first_existing, folder, github_archive
+from harness.sources import file_identity, first_existing, folder, github_archive, question_cluster
 from harness.tables import read_csv, require_columns
 from harness.types import Image, MediaError, Prompt, Sample
 
@@ -111,7 +111,7 @@ def _sample(row: dict[str, str], variant: str, images: Path) -> Sample:
         kind="harmful",
         behavior=row["question"],
         category=row["category_name"],
-        cluster=f"figstep:{key}",
+        cluster=question_cluster("figstep", row["question"]),
         variant=variant,
         error=error,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from harness.contracts import PluginError, Task
 from harness.microworld import question_samples, utility_questions
 from harness.names import interleaved, one_of, positive
-from harness.sources import file_identity, folder, hub_snapshot
+from harness.sources import file_identity, folder, hub_snapshot, inside
 from harness.tables import read_rows
 from harness.types import Image, MediaError, Message, Part, Prompt, Sample, Text
 
@@ -142,8 +142,8 @@ def _image(value: Any, what: str, root: Path) -> Image:
     if isinstance(value, bytes) and value:
         return Image(value)
     if isinstance(value, str) and value:
-        path = (root / value).resolve()
-        if not path.is_relative_to(root.resolve()):
+        path = inside(root, value)
+        if path is None:
             raise MediaError(f"{what} lies outside the data folder")
         return Image.from_file(path)  # type: ignore[no-any-return]
     if hasattr(value, "save"):

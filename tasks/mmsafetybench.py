@@ -9,7 +9,7 @@ from typing import Any
 from harness.contracts import PluginError, Task
 from harness.microworld import balanced_requests, request_samples
 from harness.names import chosen, interleaved, one_of, positive, suggestion
-from harness.sources import file_identity, first_existing, folder, github_archive, hub_snapshot
+from harness.sources import file_identity, first_existing, folder, github_archive, hub_snapshot, question_cluster
 from harness.tables import read_json, read_parquet
 from harness.types import Image, MediaError, Prompt, Sample
 
@@ -182,7 +182,7 @@ def _sample(scenario: str, key: str, row: dict[str, str], variant: str, images: 
         kind="harmful",
         behavior=row["Question"],
         category=SCENARIOS[scenario],
-        cluster=f"mmsafetybench:{scenario}:{key}",
+        cluster=question_cluster("mmsafetybench", row["Question"]),
         variant=variant,
         error=error,
     )

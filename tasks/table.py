@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from harness.contracts import PluginError, Task
 from harness.names import interleaved, one_of, suggestion
-from harness.sources import file_identity
+from harness.sources import file_identity, inside, question_cluster
 from harness.tables import brief, read_rows
 from harness.types import Audio, Image, Kind, Media, MediaError, Prompt, Sample, Video
 
@@ -21,8 +21,9 @@ class Table(Task):
     path: the file. prompt: such as "{{ question }}"; a column whose name is no identifier is `row["its name"]`; the
     template is sandboxed. system: a template of a system turn. kind: harmful, benign or utility; kind_column: a
     column that says it row by row, kind then being the main one. id, category, cluster, variant, behavior, reference,
-    options: column names (None: the row number, "all", the id, "default", the prompt, nothing, nothing); reference
-    and options may hold lists. image, video, audio: columns with a path relative to the file (or a list of paths, or
+    options: column names (None: the row number, "all", the behavior's text, "default", the prompt, nothing, nothing);
+    reference and options may hold lists. Rows of one cluster are forms of one base question: name behavior or cluster
+    where the prompt is a wrapper. image, video, audio: columns with a path relative to the file (or a list of paths, or
     bytes); empty is no medium, a missing file is an error of that row. judge: the default judge (None: keyword, or
     exact for utility). balance: a column over which rows are ordered round-robin.
     """
@@ -80,7 +81,8 @@ class Table(Task):
             self._template(self.prompt, rows, path),
             self.system and self._template(self.system, rows, path),
         )
-        made = [self._sample(row, n, path, prompt, system or None) for n, row in enumerate(rows, start=1)]
+        contents = file_identity(path)[path.name]
+        made = [self._sample(row, n, path, contents, prompt, system or None) for n, row in enumerate(rows, start=1)]
         seen: dict[str, int] = {}
         for number, (_, sample) in enumerate(made, start=1):
             if sample.id in seen:
@@ -135,6 +137,7 @@ class Table(Task):
         row: dict[str, Any],
         number: int,
         path: Path,
+        contents: str,
         prompt: Callable[[dict[str, Any]], str],
         system: Callable[[dict[str, Any]], str] | None,
     ) -> tuple[dict[str, Any], Sample]:
@@ -149,18 +152,27 @@ class Table(Task):
         name = _text(row.get(self.id)) if self.id else str(number)
         if not name:
             raise PluginError(f"{where} has an empty id: fill the column {self.id!r}")
+        behavior = _text(row.get(self.behavior)) if self.behavior else text
         return row, Sample(
             id=f"{path.stem}:{name}",
             prompt=Prompt.user(text, *media, system=preamble),
             kind=kind,  # type: ignore[arg-type]
-            behavior=_text(row.get(self.behavior)) if self.behavior else text,
+            behavior=behavior,
             category=(_text(row.get(self.category)) if self.category else "") or "all",
-            cluster=f"{path.stem}:{_text(row.get(self.cluster)) or name}" if self.cluster else "",
+            cluster=self._cluster(row, contents, behavior, media),
             variant=(_text(row.get(self.variant)) if self.variant else "") or "default",
             reference=_texts(row.get(self.reference)) if self.reference else (),
             options=_texts(row.get(self.options)) if self.options else (),
             error=error_of_row,
         )
+
+    def _cluster(self, row: dict[str, Any], contents: str, behavior: str, media: Sequence[Media]) -> str:
+        named = _text(row.get(self.cluster)) if self.cluster else ""
+        if named:  # numbers mean nothing beyond their file
+            return f"table:{contents[:12]}:{named}"
+        # One prompt around many pictures is many questions, unless a column says what is asked.
+        seen = [] if self.behavior else [m.digest for m in media]
+        return question_cluster("table", " ".join([behavior, *seen]))
 
     def _media(self, row: dict[str, Any], path: Path, where: str) -> tuple[list[Media], str | None]:
         found: list[Media] = []
@@ -182,8 +194,8 @@ def _medium(item: Any, kind: type[Media], folder: Path, where: str) -> Media:
     if isinstance(data, bytes):
         return kind(data)
     name = str(item.get("path") or "") if isinstance(item, dict) else str(item)
-    target = (folder / name).resolve()
-    if not target.is_relative_to(folder.resolve()):
+    target = inside(folder, name)
+    if target is None:
         raise PluginError(f"{where} names the file {name!r} outside the table's folder: keep media beside the table")
     medium: Media = kind.from_file(target)
     return medium

@@ -9,7 +9,7 @@ from typing import Any
 from harness.contracts import Task
 from harness.microworld import balanced_requests, request_samples
 from harness.names import chosen, interleaved, positive
-from harness.sources import file_identity, first_existing, folder, github_archive
+from harness.sources import file_identity, first_existing, folder, github_archive, question_cluster
 from harness.tables import read_csv, require_columns
 from harness.types import Prompt, Sample
 
@@ -61,6 +61,7 @@ class XSTest(Task):
                 kind="benign" if _label(row) == "safe" else "harmful",
                 behavior=row["prompt"],
                 category=row["type"],
+                cluster=question_cluster("xstest", row["prompt"]),
                 variant="text",
             )
 

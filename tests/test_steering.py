@@ -120,13 +120,12 @@ def test_sign_flip_moves_the_other_way_by_as_much() -> None:
 def test_text_is_left_alone(cls: Any) -> None:
     text = [p for p in tiny.prompts() if not p.media]
     defense = fitted(cls, **{"alpha": 40.0})
+    plain = tiny.model().logits(text)
     with defense.steer(tiny.model(), defense.doses(tiny.model(), text)):
-        assert torch.equal(tiny.model().logits(text), tiny.model().logits(text[:1] + text[1:]))
-        steered = tiny.model().logits(text)
-    assert torch.equal(steered, tiny.model().logits(text))
+        assert torch.equal(tiny.model().logits(text), plain)
     everything = fitted(cls, **{"alpha": 40.0, "inputs": "all"})
     with everything.steer(tiny.model(), everything.doses(tiny.model(), text)):
-        assert not torch.equal(tiny.model().logits(text), steered)
+        assert not torch.equal(tiny.model().logits(text), plain)
 
 
 def test_steering_sinks_to_the_root_in_both_orders() -> None:
@@ -184,9 +183,10 @@ class Responding(SteeringDefense):
         return [Response(self.answer(p.id in harmful)) for p in prompts]
 
     def answer(self, harmful: bool) -> str:
-        if self.strength_ >= 3:
+        strength = self.sign * self.strength_
+        if strength >= 3:
             return "la la la la la la la la la la la la la la la la"
-        return REFUSAL if self.strength_ >= (1 if harmful else 2) else "Certainly, here is a short answer for you."
+        return REFUSAL if strength >= (1 if harmful else 2) else "Certainly, here is a short answer for you."
 
 
 class Answering(Model):
@@ -211,6 +211,13 @@ def test_auto_takes_the_most_refusals_within_the_over_refusal_allowed(
 ) -> None:
     defense = Responding()
     assert choose(defense, Answering(), tiny.calibration(), max_over_refusal=allowed, grid=grid) == chosen
+
+
+def test_a_sign_flipped_control_is_as_strong_as_the_method() -> None:
+    flipped = Responding()
+    flipped.sign = -1
+    assert choose(flipped, Answering(), tiny.calibration(), max_over_refusal=0.05, grid=(0.9, 1.5)) == 1.5
+    assert flipped.sign == -1
 
 
 def test_calibration_prompts_are_read_once_for_all_defenses(monkeypatch: pytest.MonkeyPatch) -> None:

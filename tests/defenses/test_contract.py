@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import fitted
-from harness.contracts import Capability, Defense
+from harness.contracts import Capability, Defense, PluginError
 from harness.testing import check_defense
 from tests import tiny_world as tiny
 
@@ -68,6 +68,52 @@ def test_signals_and_costs_do_not_depend_on_the_batch(name: str, params: dict[st
         assert alone.trace.triggered == together.trace.triggered
         for count in ("target_calls", "prompt_tokens", "generated_tokens", "extra_forward_passes"):
             assert getattr(alone.cost, count) == getattr(together.cost, count)
+
+
+UNUSUAL: dict[str, Any] = {
+    "alpha": 0.7,
+    "alpha0": 0.6,
+    "alpha_max": 0.9,
+    "alpha_min": 0.1,
+    "depth": (0.1, 0.9),
+    "drift_class": "harmful",
+    "form": "projection",
+    "gamma": 0.2,
+    "gate": "hard",
+    "layer": 2,
+    "layers": [1],
+    "match": "refusal",
+    "max_over_refusal": 0.3,
+    "orthogonalise": "r_perp_d",
+    "phase": "decode",
+    "positions": "generated",
+    "scale": 0.8,
+    "schedule": "one_pass",
+    "seed": 5,
+    "select": "induce",
+    "sign": -1,
+    "signal": "absolute",
+    "signal_layers": [3],
+    "tau": 0.4,
+    "width": 0.5,
+}
+
+
+@pytest.mark.parametrize("name", [n for n in POINTS if made(n, {}).needs_fit])
+def test_every_parameter_is_kept_under_its_own_name(name: str) -> None:
+    usual = made(name, {}).params()
+    given = UNUSUAL | {"inputs": "media" if usual["inputs"] == "all" else "all"}
+    given = {n: given[n] for n in usual}
+    assert not [n for n in usual if usual[n] == given[n]]
+    assert made(name, given).params() == given
+
+
+@pytest.mark.parametrize("parameter", ["positions", "phase", "inputs", "sign"])
+@pytest.mark.parametrize("name", [n for n in POINTS if made(n, {}).needs_fit])
+def test_unknown_values_are_refused(name: str, parameter: str) -> None:
+    if parameter in made(name, {}).params():
+        with pytest.raises(PluginError, match=f"{parameter}='sideways' is not known"):
+            made(name, {parameter: "sideways"})
 
 
 @pytest.mark.parametrize("name", POINTS)

@@ -13,6 +13,7 @@ from defenses.drift_correction import DriftCorrection
 from defenses.regap import ReGap
 from harness.contracts import PluginError
 from harness.gates import Ramp
+from harness.residual import read
 from tests import tiny_world as tiny
 
 OPEN = {"gate": "hard", "tau": -1e9}
@@ -42,8 +43,9 @@ def test_a_closed_gate_is_the_undefended_model() -> None:
 
 
 def test_no_trial_correction_gives_no_signal() -> None:
-    for response in answers(regap(alpha0=0.0)):
-        assert response.trace.signals.get("self_rectification", 0.0) == pytest.approx(0.0, abs=1e-6)
+    for prompt, response in zip(tiny.prompts(), answers(regap(alpha0=0.0)), strict=True):
+        if prompt.media:
+            assert response.trace.signals["self_rectification"] == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("signal", "passes"), [("gap", 2), ("ratio", 2), ("absolute", 1)])
@@ -71,13 +73,19 @@ def test_one_pass_with_a_closed_gate_is_the_trial_correction_alone() -> None:
     assert [r.text for r in answers(one)] == [r.text for r in answers(trial)]
 
 
-def test_gamma_pushes_towards_refusal_after_the_signal() -> None:
-    plain, pushed = (regap(schedule="one_pass", signal="absolute", gate="hard", tau=1e9, gamma=g) for g in (0.0, 5.0))
-    heard = {p.id for p, r in zip(tiny.prompts(), answers(plain), strict=True) if (r.trace.score or 0) > 0.05}
-    changed = {
-        p.id for p, a, b in zip(tiny.prompts(), answers(plain), answers(pushed), strict=True) if a.text != b.text
-    }
-    assert changed <= heard
+def test_gamma_pushes_towards_refusal_by_what_is_heard_and_only_so() -> None:
+    prompts = [s.prompt for s in tiny.samples("test", 6) if s.prompt.media]
+    states = []
+    for gamma in (0.0, 5.0):
+        defense = regap(schedule="one_pass", signal="absolute", gate="hard", tau=1e9, gamma=gamma)
+        doses = defense.doses(tiny.model(), prompts)
+        with defense.steer(tiny.model(), doses):
+            states.append(read(tiny.model(), prompts))
+    heard = torch.tensor([doses[p.id].score for p in prompts])
+    assert (heard > 0.05).any() and (heard < -0.05).any()
+    layer = defense.later_layers_.tolist()[0]
+    expected = 5.0 * heard.clamp_min(0)[:, None] * defense.refusal_[layer]
+    torch.testing.assert_close((states[1] - states[0])[:, layer], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_layers_of_the_signal() -> None:
@@ -105,7 +113,8 @@ def test_thresholds_come_from_calibration_and_can_be_given() -> None:
 
 def test_the_sign_flip_keeps_the_gate() -> None:
     there, back = (regap(orthogonalise="none", sign=s) for s in (1, -1))
-    scores = [[r.trace.score for r in answers(d)] for d in (there, back)]
+    scores = [[r.trace.score for r in answers(d) if r.trace.score is not None] for d in (there, back)]
+    assert len(scores[0]) == sum(bool(p.media) for p in tiny.prompts())
     assert scores[0] == pytest.approx(scores[1])
 
 

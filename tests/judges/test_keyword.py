@@ -14,7 +14,7 @@ from harness.testing import check_judge
 from harness.types import REFUSAL, Outcome, Response
 from judges.degenerate import Degenerate
 from judges.keyword import Keyword
-from tests.judges.shared import outcome, real, sample
+from tests.judges.shared import outcome, real, sample, verdict
 
 
 def test_the_lists_are_complete() -> None:
@@ -95,7 +95,10 @@ def test_golden_agreement_with_human_labels(model: str, agree: int, normalised: 
     assert (len(same), sum(same)) == (450, agree)
 
 
-def test_degenerate() -> None:
+def test_degenerate_says_nothing_of_what_is_coherent() -> None:
     check_judge(Degenerate())
     assert outcome(Degenerate(), "la la la la la la") is Outcome.INCOHERENT
-    assert outcome(Degenerate(), "42") is Outcome.SAFE
+    for kind in ("harmful", "benign"):
+        for text in ("Take a hammer.", REFUSAL):
+            found = verdict(Degenerate(), text, kind)
+            assert found.outcome is Outcome.UNSCORED and "coherent" in found.rationale

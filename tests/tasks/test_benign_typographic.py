@@ -22,7 +22,10 @@ def test_a_line_is_a_sentence_even_with_a_comma(tmp_path: Path) -> None:
     assert [s.behavior for s in samples] == ["Steps to bake bread.", "Steps to wash, dry and fold."]
     assert {s.kind for s in samples} == {"benign"}
     assert all(s.prompt.images[0].size == (SIDE, SIDE) for s in samples)
-    assert len({s.prompt.images[0].digest for s in samples}) == 2
+    assert len({s.prompt.images[0].digest for s in samples}) == len({s.cluster for s in samples}) == 2
+    (tmp_path / FILE).write_text("sentence\nSteps to cut a hedge.\nSteps to bake bread.\n", "utf-8")
+    again = list(BenignTypographic("figstep", folder=str(tmp_path)).samples())
+    assert again[1].cluster == samples[0].cluster and again[0].cluster not in {s.cluster for s in samples}
 
 
 def _ink(sentence: str) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.calibration import Calibration
 from harness.contracts import PluginError
 from harness.testing import check_task
 from tasks.figstep import IMAGE_PROMPT, FigStep
@@ -20,12 +21,7 @@ def test_rows_join_their_pictures(tmp_path: Path, official: bool) -> None:
     first = samples["figstep:1_1:image"]
     assert first.prompt.text == IMAGE_PROMPT
     assert first.prompt.images[0].data == png((0, 0, 0))
-    assert (first.behavior, first.category, first.cluster, first.kind) == (
-        "How to knit 11?",
-        "Topic 1",
-        "figstep:1_1",
-        "harmful",
-    )
+    assert (first.behavior, first.category, first.kind) == ("How to knit 11?", "Topic 1", "harmful")
 
 
 def test_a_missing_picture_is_an_error_of_its_row(tmp_path: Path) -> None:
@@ -38,8 +34,9 @@ def test_a_missing_picture_is_an_error_of_its_row(tmp_path: Path) -> None:
 
 def test_variants_share_a_cluster_and_the_twins_are_text(tmp_path: Path) -> None:
     samples = list(FigStep(str(make_figstep(tmp_path)), variants=("image", "text", "vanilla")).samples())
-    assert Counter(s.cluster for s in samples) == dict.fromkeys(
-        ("figstep:1_1", "figstep:1_2", "figstep:2_1", "figstep:2_2"), 3
+    assert len({s.cluster for s in samples}) == 4
+    assert Counter((s.cluster, s.behavior) for s in samples) == dict.fromkeys(
+        ((s.cluster, s.behavior) for s in samples), 3
     )
     twin = next(s for s in samples if s.id == "figstep:1_1:text")
     # The official prompt_6: back-quotes, and a blank after each number.
@@ -47,6 +44,20 @@ def test_variants_share_a_cluster_and_the_twins_are_text(tmp_path: Path) -> None
     assert twin.prompt.text.endswith("approximately 100 words.\n```")
     assert next(s for s in samples if s.id == "figstep:1_1:vanilla").prompt.text == "How to knit 11?"
     assert all(not s.prompt.images for s in samples if s.variant != "image")
+
+
+def test_a_split_of_other_questions_under_the_same_numbers_is_no_leak(tmp_path: Path) -> None:
+    roots = [make_figstep(tmp_path / name) for name in ("one", "same", "other")]
+    for table in (roots[2] / "data/question").iterdir():
+        table.write_text(table.read_text("utf-8").replace("knit", "weave"), "utf-8")
+        for picture in (roots[2] / "data/images").rglob("*.png"):
+            picture.write_bytes(picture.read_bytes() + b"another")
+    one, same, other = (list(FigStep(str(root), variants=("image", "text")).samples()) for root in roots)
+    assert [s.id for s in one] == [s.id for s in other]
+    seen = Calibration.from_samples(one)
+    assert seen.leaks(other) == [] and len(seen.leaks(same)) == len(same)
+    tiny = list(FigStep(str(roots[0]), "tiny", ("text",)).samples())
+    assert {s.cluster for s in tiny} == {s.cluster for s in one}
 
 
 def test_a_prefix_is_balanced_over_categories(tmp_path: Path) -> None:

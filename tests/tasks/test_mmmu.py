@@ -70,11 +70,11 @@ def test_json_rows_name_picture_files_inside_the_folder(tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes(RED)
     rows = [
         row(id=f"validation_Art_{i}", question="<image 1> ?", options="['a', 'b']", image_1=name, image_2=None)
-        for i, name in enumerate(("red.png", "../outside.png", "gone.png", None))
+        for i, name in enumerate(("red.png", "../outside.png", "gone.png", None, "a\0b.png"))
     ]
     (tmp_path / "set" / "validation.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     samples = list(MMMU(str(tmp_path / "set")).samples())
-    assert [s.error is None for s in samples] == [True, False, False, False]
+    assert [s.error is None for s in samples] == [True, False, False, False, False]
     assert samples[0].prompt.images[0].data == RED
 
 

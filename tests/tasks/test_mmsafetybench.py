@@ -32,7 +32,17 @@ def test_each_picture_has_its_question(folder: Path) -> None:
     assert found[f"{at}text"].prompt.text == "changed 02-HateSpeech 0?"
     assert {found[f"{at}{v}"].behavior for v in ("SD", "TYPO", "SD_TYPO", "text")} == {"plain 02-HateSpeech 0?"}
     assert found[f"{at}SD"].prompt.images[0].data == png((0, len("02-HateSpeech"), 0))
-    assert len({found[f"{at}{v}"].cluster for v in ("SD", "TYPO", "SD_TYPO", "text")}) == 1
+    clusters = {(s.cluster, s.behavior) for s in found.values()}
+    assert len(clusters) == len({cluster for cluster, _ in clusters}) == 13 * 2
+
+
+def test_clusters_follow_the_question_and_not_its_number(tmp_path: Path) -> None:
+    folders = [make_mmsafetybench(tmp_path / name, tuple(SCENARIOS)) for name in ("one", "other")]
+    for path in (folders[1] / "processed_questions").iterdir():
+        path.write_text(path.read_text("utf-8").replace("plain", "quite another"), "utf-8")
+    one, other = (by_id(MMSafetyBench(str(f))) for f in folders)
+    assert one.keys() == other.keys()
+    assert not {s.cluster for s in one.values()} & {s.cluster for s in other.values()}
 
 
 def test_missing_pictures_are_counted_not_dropped(folder: Path) -> None:
@@ -46,7 +56,7 @@ def test_missing_pictures_are_counted_not_dropped(folder: Path) -> None:
 def test_names_are_normal_and_paths_are_as_published(folder: Path) -> None:
     found = list(MMSafetyBench(str(folder)).samples())
     assert "Illegal Activity" in {s.category for s in found}
-    assert any(s.cluster == "mmsafetybench:01-Illegal_Activitiy:0" for s in found)
+    assert any(s.id == "mmsafetybench:01-Illegal_Activitiy:0:text" for s in found)
 
 
 def test_subsets(folder: Path) -> None:
@@ -54,7 +64,7 @@ def test_subsets(folder: Path) -> None:
     assert len({s.category for s in eight}) == 8
     assert not {"Legal Opinion", "Political Lobbying", "Gov Decision"} & {s.category for s in eight}
     tiny = list(MMSafetyBench(str(folder), ("text",), "tiny").samples())
-    assert {s.cluster.rsplit(":")[-1] for s in tiny} == {"7"} and len(tiny) == 13
+    assert {s.id.split(":")[2] for s in tiny} == {"7"} and len(tiny) == 13
 
 
 def test_the_hub_copy_of_the_pictures(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

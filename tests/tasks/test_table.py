@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.calibration import Calibration
 from harness.contracts import PluginError
 from harness.testing import check_task
+from harness.types import Sample
 from tasks.table import Table
 from tests.tasks.shared import png, real, write_csv
 
@@ -88,6 +90,37 @@ def test_kinds_clusters_and_references_by_column(tmp_path: Path) -> None:
         list(Table(write(tmp_path, "json", rows), kind_column="prompt").samples())
 
 
+def table(folder: Path, rows: list[dict[str, Any]], **params: Any) -> list[Sample]:
+    folder.mkdir()
+    return list(Table(write(folder, "json", rows), **params).samples())
+
+
+@pytest.mark.parametrize("params", [{}, {"cluster": "base"}, {"behavior": "asked", "cluster": "base"}])
+def test_tables_of_one_name_in_two_folders_share_only_what_they_share(tmp_path: Path, params: dict[str, str]) -> None:
+    rows = [{"prompt": f"how to knit {i}", "asked": f"knit {i}", "base": i} for i in range(3)]
+    others = [{"prompt": f"how to weave {i}", "asked": f"weave {i}", "base": i} for i in range(3)]
+    seen = Calibration.from_samples(table(tmp_path / "one", rows, **params))
+    assert seen.leaks(table(tmp_path / "other", others, **params)) == []
+    assert len(seen.leaks(table(tmp_path / "copy", rows, **params))) == 3
+
+
+def test_rows_of_one_behavior_share_a_cluster(tmp_path: Path) -> None:
+    rows = [{"prompt": p, "asked": a} for p, a in [("Knit!", "knit"), ("Please knit", " Knit"), ("Weave!", "weave")]]
+    first, second, third = table(tmp_path / "one", rows, behavior="asked")
+    assert first.cluster == second.cluster != third.cluster
+
+
+def test_one_wrapper_around_many_pictures_is_many_questions(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in "ab":
+        (tmp_path / "set" / f"{name}.png").write_bytes(png() + name.encode())
+    rows = [{"prompt": "Fill in the list.", "file": f"{name}.png", "asked": "knit"} for name in "aba"]
+    path = write(tmp_path / "set", "json", rows)
+    a, b, again = (s.cluster for s in Table(path, image="file").samples())
+    assert a == again != b
+    assert len({s.cluster for s in Table(path, image="file", behavior="asked").samples()}) == 1
+
+
 def test_media_beside_the_table(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "1.png").write_bytes(png())
@@ -107,6 +140,13 @@ def test_media_outside_the_folder_are_refused(tmp_path: Path, name: str) -> None
     path = write(tmp_path / "set", "csv", [{"prompt": "p", "file": name}])
     with pytest.raises(PluginError, match=r"mine\.csv row 1 names the file .* outside"):
         list(Table(path, image="file").samples())
+
+
+def test_a_name_that_no_file_can_have_is_an_error_of_its_row(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    rows = [{"prompt": "p", "file": name} for name in ("a\0b.png", "loop.png", "x" * 5000)]
+    for sample in Table(write(tmp_path, "json", rows), image="file").samples():
+        assert sample.error and sample.error.startswith("missing media") and "\n" not in sample.error
 
 
 def broken(folder: Path, ending: str, data: bytes) -> Table:

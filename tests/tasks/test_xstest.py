@@ -32,6 +32,15 @@ def test_safe_is_benign_and_unsafe_is_harmful(tmp_path: Path) -> None:
     assert [s.id for s in XSTest(str(tmp_path), labels=("unsafe",)).samples()] == ["xstest:2"]
 
 
+def test_clusters_follow_the_prompt_and_not_its_number(tmp_path: Path) -> None:
+    rows = [[*row[:1], text, *row[2:]] for row, text in zip(ROWS, ("x", "A  Contrast", "y"), strict=True)]
+    write_csv(tmp_path / "one" / "xstest_prompts.csv", HEADER, ROWS)
+    write_csv(tmp_path / "other" / "xstest_prompts.csv", HEADER, rows)
+    one, other = (list(XSTest(str(tmp_path / name)).samples()) for name in ("one", "other"))
+    assert [a.cluster == b.cluster for a, b in zip(one, other, strict=True)] == [False, True, False]
+    assert len({s.cluster for s in one}) == 3
+
+
 def test_without_a_label_column_contrast_types_are_unsafe(tmp_path: Path) -> None:
     write_csv(tmp_path / "xstest_prompts.csv", HEADER[:3], [row[:3] for row in ROWS])
     assert [s.kind for s in XSTest(str(tmp_path)).samples()] == ["benign", "harmful", "benign"]
