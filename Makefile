@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test lint types check bench clean
+.PHONY: demo test lint types check bench readme clean
 
 demo: $(VENV)/.installed  ## install, compare the defenses on the embedded model, name the HTML report
 	$(BIN)/gapbench run --out $(RUN)
@@ -23,6 +23,9 @@ check: lint types test  ## all that CI checks
 
 bench: $(VENV)/.installed  ## overhead of the harness over a bare transformers loop
 	$(BIN)/python benchmarks/overhead.py
+
+readme: $(VENV)/.installed  ## the README's table and picture, from the demo's run
+	$(BIN)/python docs/readme.py $(RUN)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -21,13 +21,16 @@ CHANGES = (
 MEDIA = "media"
 """The pooled variant of all rows whose prompt has a picture, a video or a sound."""
 
+UNJUDGED = "none: no row has the judge's own verdict"
+"""The method of a rate, gap or change that a judge said nothing to: garbled answers alone carry none."""
+
 Figure = dict[str, Any]
 
 
 def changes(rows: Frame) -> list[Figure]:
     """Each arm against the arm `none` of its model: by task, pooled over tasks, and pooled by modality.
 
-    `p_holm` is adjusted across the defenses of one (model, task, variant, judge, metric).
+    `p_holm` and `p_cluster_holm` are adjusted across the defenses of one (model, task, variant, judge, metric).
     """
     figures = [figure for (_, _), part in rows.split("model", "judge").items() for figure in _against_none(part)]
     return adjusted(figures, "model", "task", "variant", "judge", "metric")
@@ -54,13 +57,14 @@ def between(first: Frame, second: Frame) -> list[Figure]:
 
 
 def adjusted(figures: list[Figure], *family: str) -> list[Figure]:
-    """The figures with `p_holm`, adjusted within those that agree on the keys of `family`."""
+    """The figures with `p_holm` and `p_cluster_holm`, adjusted within those that agree on the keys of `family`."""
     families: dict[tuple[Any, ...], list[Figure]] = defaultdict(list)
     for figure in figures:
         families[tuple(figure[k] for k in family)].append(figure)
     for members in families.values():
-        for figure, p in zip(members, holm([f["p_value"] for f in members]), strict=True):
-            figure["p_holm"] = p
+        for plain, corrected in (("p_value", "p_holm"), ("p_cluster", "p_cluster_holm")):
+            for figure, p in zip(members, holm([f[plain] for f in members]), strict=True):
+                figure[corrected] = p
     return figures
 
 
@@ -84,7 +88,8 @@ def _contrasts(arm: Frame, other: Frame, *, by_modality: bool) -> Iterator[Figur
         for metric, kind, outcome in CHANGES:
             chosen = part.having(kind=kind)
             if len(chosen):
-                yield {"task": task, "variant": variant, "metric": metric} | contrast(chosen, other, outcome)
+                figure = contrast(chosen, other, outcome, pooled=task is None)
+                yield {"task": task, "variant": variant, "metric": metric} | figure
 
 
 def _selections(arm: Frame, by_modality: bool) -> Iterator[tuple[str | None, str | None, Frame]]:
@@ -97,11 +102,11 @@ def _selections(arm: Frame, by_modality: bool) -> Iterator[tuple[str | None, str
         yield None, MEDIA, arm.where(arm.labels["modality"] != "text")
 
 
-def contrast(arm: Frame, other: Frame, outcome: str) -> Figure:
+def contrast(arm: Frame, other: Frame, outcome: str, *, pooled: bool) -> Figure:
     """The rate of `outcome` in `arm` less that in `other`, on the prompts of `arm` that are scored in both.
 
     `discordant` is [only in arm, only in other]; `p_value` is exact McNemar, `p_cluster` the sign-flip test by base
-    question.
+    question. `pooled` over tasks, a prompt that tasks share is one pair.
     """
     import numpy as np
 
@@ -109,20 +114,25 @@ def contrast(arm: Frame, other: Frame, outcome: str) -> Figure:
     left, right = arm.where(mine), other.where(theirs)
     known = ~(left.outcome("unscored") | right.outcome("unscored"))
     left, right = left.where(known), right.where(known)
+    if pooled:  # after pairing, or the two arms could keep the rows of different tasks
+        left = left.once()
+        right = right.where(np.isin(right.pair, left.pair))
     differences = left.outcome(outcome).astype(float) - right.outcome(outcome)
     n, b, c = len(differences), int((differences > 0).sum()), int((differences < 0).sum())
-    low, high, method = paired_interval(differences, left.cluster)
+    judged = left.judged and right.judged
+    low, high, method = paired_interval(differences, left.cluster) if judged or not n else (None, None, UNJUDGED)
     return {
-        "value": float(differences.mean()) if n else None,
-        "rates": [float(side.outcome(outcome).mean()) for side in (left, right)] if n else None,
+        "value": float(differences.mean()) if judged else None,
+        "rates": [float(side.outcome(outcome).mean()) for side in (left, right)] if judged else None,
         "low": low,
         "high": high,
         "n": n,
-        "unscored": len(arm) - n,
+        "unscored": len(arm.once() if pooled else arm) - n,
         "clusters": len(set(left.cluster.tolist())),
         "method": method,
         "discordant": [b, c],
-        "p_value": mcnemar_exact(b, c) if n else None,
-        "p_cluster": sign_flip(differences, left.cluster) if n else None,
+        "p_value": mcnemar_exact(b, c) if judged else None,
+        "p_cluster": sign_flip(differences, left.cluster) if judged else None,
         "p_holm": None,
+        "p_cluster_holm": None,
     }

@@ -34,9 +34,10 @@ def _once(arm: Frame) -> Frame:
 
 
 def _selections(arm: Frame) -> Iterator[tuple[str | None, str | None, Frame]]:
-    yield None, None, arm
     for (task,), part in arm.split("task").items():
         yield task, None, part
+    arm = arm.once(arm.failed)
+    yield None, None, arm
     for (kind,), part in arm.split("kind").items():
         yield None, f"kind:{kind}", part
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ COSTS = ("target_calls", "prompt_tokens", "generated_tokens", "extra_forward_pas
 class Frame:
     """Columns of n rows. Labels are object arrays: names that are not valid Unicode must not stop a report.
 
-    `pair` is a hash of (task, sample, prompt), `cluster` one of (task, base question): benchmarks number their
-    questions alike, so a base question belongs to its task. Hashes, so that the order of rows decides nothing and two
-    runs can be paired.
+    `pair` is a hash of (task, sample, prompt) and `prompt` one of (prompt, kind). `cluster` is a hash of the base
+    question, which tasks may share (`Sample.cluster` is a global name); a sample that names none has its own id there,
+    which belongs to its task, since benchmarks number their samples alike. Hashes, so that the order of rows decides
+    nothing and two runs can be paired.
     """
 
     labels: dict[str, Array]
@@ -30,6 +32,7 @@ class Frame:
     triggered: Array
     failed: Array
     pair: Array
+    prompt: Array
     cluster: Array
 
     def __len__(self) -> int:
@@ -44,6 +47,7 @@ class Frame:
             triggered=self.triggered[mask],
             failed=self.failed[mask],
             pair=self.pair[mask],
+            prompt=self.prompt[mask],
             cluster=self.cluster[mask],
         )
 
@@ -65,6 +69,17 @@ class Frame:
             groups.setdefault(key, []).append(i)
         return {key: self.where(np.array(rows)) for key, rows in groups.items()}
 
+    def once(self, lacking: Array | None = None) -> Frame:
+        """One row a prompt and kind: tasks share prompts, and pooled figures of an arm must not count them twice.
+
+        `lacking`: (n,) bool, the rows to take only where there is no other; by default the unscored ones.
+        """
+        import numpy as np
+
+        last = self.outcome("unscored") if lacking is None else lacking
+        order = np.lexsort((self.pair, last, self.prompt))
+        return self.where(np.sort(order[np.unique(self.prompt[order], return_index=True)[1]]))
+
     def outcome(self, *names: str) -> Array:
         """(n,) bool: the outcome is one of `names`."""
         import numpy as np
@@ -73,6 +88,11 @@ class Frame:
         for name in names:
             found |= self.labels["outcome"] == name
         return found
+
+    @property
+    def judged(self) -> bool:
+        """Whether any row has a judge's own verdict: garbled answers are known as such before a judge is asked."""
+        return not bool(self.outcome("unscored", "incoherent").all())
 
 
 def frame(rows: Iterable[dict[str, Any]]) -> Frame:
@@ -87,19 +107,24 @@ def frame(rows: Iterable[dict[str, Any]]) -> Frame:
         return column
 
     def number(row: dict[str, Any], name: str) -> float:
-        value = row.get(name)
-        return float("nan") if value is None else float(value)
+        """NaN for what is missing, and for what no clock or counter can have shown."""
+        try:
+            value = float(row.get(name, math.nan))
+        except (TypeError, OverflowError):  # None; an integer that no float holds
+            return math.nan
+        return value if math.isfinite(value) else math.nan
 
-    def hashed(*keys: str) -> Array:
-        return np.array([_hash(tuple(row[k] for k in keys)) for row in rows], dtype=np.int64)
+    def hashed(keys: Iterable[tuple[Any, ...]]) -> Array:
+        return np.array([_hash(key) for key in keys], dtype=np.int64)
 
     return Frame(
         labels={name: label(name) for name in LABELS},
         costs={name: np.array([number(row, name) for row in rows], dtype=float) for name in COSTS},
         triggered=np.array([number(row, "triggered") for row in rows], dtype=float),
         failed=np.array([not row["answered"] or row["error"] is not None for row in rows], dtype=bool),
-        pair=hashed("task", "sample", "prompt_id"),
-        cluster=hashed("task", "cluster"),
+        pair=hashed((row["task"], row["sample"], row["prompt_id"]) for row in rows),
+        prompt=hashed((row["prompt_id"], row["kind"]) for row in rows),
+        cluster=hashed((row["task"] if row["cluster"] == row["sample"] else None, row["cluster"]) for row in rows),
     )
 
 

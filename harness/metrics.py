@@ -1,16 +1,18 @@
 """Every figure of every table, from the rows of a run (design section 6).
 
 Rates are shares of the scored rows of a kind; what is unscored is left out of them, counted beside them, and bounded.
-`incoherent` stays in the denominator of attack success and over-refusal and is neither.
+`incoherent` stays in the denominator of attack success and over-refusal and is neither; but a rate needs at least one
+row with the judge's own verdict. Figures pooled over tasks count a prompt that tasks share once.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.contrasts import MEDIA, between, changes
+from harness.contrasts import MEDIA, UNJUDGED, between, changes
 from harness.costs import costs
 from harness.frames import Frame, frame
 from harness.statistics import NO_INTERVAL, gap_interval, rate_interval
@@ -49,16 +51,27 @@ def compute(run: Run) -> list[Figure]:
 
     Keys: model, defense, task (None: pooled), variant (None: all; `category:`, `modality:`, `kind:` prefixes; pooled
     `media`: all that is not text), judge (empty for costs), metric, value, low, high (95 %), n (the denominator),
-    unscored, and where it applies clusters, method, baseline, p_value, p_holm, p_cluster, discordant.
+    unscored, and where it applies clusters, method, baseline, p_value, p_holm, p_cluster, p_cluster_holm, discordant.
     """
-    rows = frame(run.rows())
-    utility = _each_by_its_own_judge(rows)
-    figures = [
-        {"model": model, "defense": defense, "judge": judge} | figure
-        for (model, defense, judge), arm in rows.split("model", "defense", "judge").items()
-        for figure in _arm(arm)
-    ]
-    return figures + costs(rows) + changes(rows) + utility
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # what overflows is None below, and no news for the console
+        rows = frame(run.rows())
+        utility = _each_by_its_own_judge(rows)
+        figures = [
+            {"model": model, "defense": defense, "judge": judge} | figure
+            for (model, defense, judge), arm in rows.split("model", "defense", "judge").items()
+            for figure in _arm(arm)
+        ]
+        return [_finite(f) for f in figures + costs(rows) + changes(rows) + utility]
+
+
+def _finite(figure: Figure) -> Figure:
+    """A value that is no number takes its interval with it."""
+    if figure["value"] is not None and not math.isfinite(figure["value"]):
+        return figure | {"value": None, "low": None, "high": None}
+    ends = (figure["low"], figure["high"])
+    return figure if all(e is None or math.isfinite(e) for e in ends) else figure | {"low": None, "high": None}
 
 
 def compare_runs(first: Run, second: Run) -> list[Figure]:
@@ -80,7 +93,7 @@ def _each_by_its_own_judge(rows: Frame) -> list[Figure]:
     figures = [
         {"model": model, "defense": defense, "judge": OWN} | figure
         for (model, defense), arm in graded.split("model", "defense").items()
-        for figure in _selection(arm, None, None)
+        for figure in _selection(arm.once(), None, None)
     ]
     pooled = [f for f in changes(graded) if f["task"] is None and f["variant"] is None]
     return [f for f in figures + pooled if f["metric"].startswith("accuracy")]
@@ -96,6 +109,11 @@ def _arm(arm: Frame) -> Iterator[Figure]:
             for (value,), part in rows.split(name).items():
                 yield from _selection(part, task, f"{name}:{value}")
         yield from _gap(rows, task)
+    yield from _pooled(arm.once())
+
+
+def _pooled(arm: Frame) -> Iterator[Figure]:
+    """The figures over all tasks."""
     yield from _selection(arm, None, None)
     for (modality,), part in arm.split("modality").items():
         yield from _selection(part, None, f"modality:{modality}")
@@ -129,7 +147,10 @@ def _missing_or_garbled(rows: Frame, task: str | None, variant: str | None) -> I
 def _rate(rows: Frame, task: str | None, variant: str | None, rate: Rate) -> Iterator[Figure]:
     where = {"task": task, "variant": variant}
     missing = rows.outcome("unscored")
-    yield where | {"metric": rate.metric} | rate_figure(rows.where(~missing), rate.hits, rows)
+    figure = where | {"metric": rate.metric} | rate_figure(rows.where(~missing), rate.hits, rows)
+    if not rows.judged:
+        figure |= {"value": None, "low": None, "high": None, "method": UNJUDGED}
+    yield figure
     if rate.if_unscored_miss:
         hits, unknown, n = rows.outcome(rate.hits).sum(), missing.sum(), len(rows)
         yield _figure(task, variant, rate.if_unscored_miss, float(hits / n), n, rows)
@@ -160,8 +181,8 @@ def _gap(rows: Frame, task: str | None) -> Iterator[Figure]:
     known = ~harmful.outcome("unscored")
     scored, first = harmful.where(known), media[known]
     hits = scored.outcome("harmful").astype(float)
-    both = bool(first.any() and not first.all())
-    low, high, method = gap_interval(hits, first, scored.cluster)
+    both = scored.where(first).judged and scored.where(~first).judged
+    low, high, method = gap_interval(hits, first, scored.cluster) if both else (None, None, UNJUDGED)
     yield {
         "task": task,
         "variant": None,

@@ -78,14 +78,17 @@ def cluster_bootstrap(
 
 
 def effective_n(values: Array, clusters: Array, ends: tuple[float, float] = (0.0, 1.0)) -> float:
-    """How many independent rows the clustered rows are worth: (n / DEFF) (z / t_{C-1})^2, at most n.
+    """How many independent rows the clustered rows are worth: (n / DEFF) (z / t_{C-1})^2, at most n, and at least
+    n^2 / sum_c n_c^2, which is C for clusters of one size.
 
     `values`: (n,) in the range `ends`; `clusters`: (n,) labels, C of them. DEFF is the cluster-robust variance of the
     mean, C / (C-1) sum_c (sum of residuals in c)^2 / n^2, over the naive one, sum of squared residuals / (n (n-1))
     (Kish 1965; Miller 2024, arXiv 2411.00640). It is taken after one cluster of mean size is added at either end, in
     the way of Agresti and Coull 1998: rows that all agree say nothing of their correlation, and then count about as one
     a cluster. Singletons have DEFF 1. The t quantile pays for estimating DEFF from C clusters (Korn and Graubard 1998,
-    Survey Methodology 24:193).
+    Survey Methodology 24:193). The lower bound is what clusters are worth whose rows are all copies of one another
+    (Kish 1965, section 8.2): without it few clusters would cost more in t than all correlation can, and answering more
+    variants of the same questions would widen the interval.
     """
     import numpy as np
     from scipy.special import ndtri, stdtrit
@@ -102,7 +105,8 @@ def effective_n(values: Array, clusters: Array, ends: tuple[float, float] = (0.0
     clustered = (count + 2) / (count + 1) * (sums @ sums + size**2 * (edges @ edges)) / total**2
     naive = (((values - center) ** 2).sum() + size * (edges @ edges)) / (total * (total - 1))
     tail = (1 + LEVEL) / 2
-    return float(n / max(1.0, clustered / naive) * (ndtri(tail) / stdtrit(count - 1, tail)) ** 2)
+    copies = n**2 / (np.bincount(index).astype(float) ** 2).sum()
+    return float(max(copies, n / max(1.0, clustered / naive) * (ndtri(tail) / stdtrit(count - 1, tail)) ** 2))
 
 
 def rate_interval(hits: Array, clusters: Array) -> Described:

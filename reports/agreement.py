@@ -22,6 +22,7 @@ def _sentences(answers: list[dict[str, str]]) -> list[str]:
     found = []
     for one, other in combinations(judges, 2):
         both = [(v[one], v[other]) for v in answers if one in v and other in v]
+        both = [pair for pair in both if set(pair) != {"incoherent"}]  # known before any judge is asked
         if not both:
             continue
         harmful = sum((a == "harmful") != (b == "harmful") for a, b in both)

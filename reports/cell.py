@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reports.lookup import corrected_p
+
 DASH = "–"
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 
@@ -49,14 +51,14 @@ def signed(value: float) -> str:
 
 
 def significance(figure: dict[str, Any] | None) -> tuple[str, str]:
-    """Stars and their meaning in words, from the Holm-corrected p value; two empty strings where nothing was tested."""
-    p = (figure or {}).get("p_holm")
-    if not isinstance(p, int | float) or not math.isfinite(p):
+    """Stars and their meaning in words, from `corrected_p`; two empty strings where nothing was tested."""
+    p = corrected_p(figure)
+    if p is None:
         return "", ""
     shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     mark = next((stars for limit, stars in STARS if p < limit), "")
     verdict = "differs from no defense" if mark else "no significant difference from no defense"
-    return mark, f"{verdict} ({shown} after Holm)"
+    return mark, f"{verdict} ({shown}, the larger of McNemar's and the sign-flip test's by base question, after Holm)"
 
 
 def _cell(figure: dict[str, Any] | None, show: Any) -> Cell:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from reports.escape import visible
+from reports.lookup import corrected_p
 
 if TYPE_CHECKING:
     import pandas
@@ -85,7 +86,9 @@ def _columns(table: pandas.DataFrame, columns: Sequence[Column]) -> Iterator[Col
     """Those that any row has something in; the model is named only where there are several."""
     if len(set(table["model"])) > 1:
         yield Column("Model", "model")
-    yield from (c for c in columns if c.name in table and table[c.name].notna().any())
+    for column in columns:  # a rate that no arm has can still have bounds
+        if any(n in table and table[n].notna().any() for n in (column.name, f"{column.name}_if_unscored_low")):
+            yield column
 
 
 def _cells(table: pandas.DataFrame, columns: list[Column], escape: Callable[[str], str]) -> Iterator[list[str]]:
@@ -101,16 +104,28 @@ def _written(row: dict[str, Any], column: Column) -> str:
     value = row[column.name]
     if not row["applicable"]:
         return "n/a"
+    bounds = _bounds(row, column.name)
     if value is None or value != value:
-        return "–"
+        return f"–{bounds}"
     if column.form == "count":
         return str(int(value))
     if column.form == "number":
         return f"{value:.2f}"
-    p = row.get(f"{column.change}_p_holm") if column.change else None
-    return _rate(value, row.get(f"{column.name}_low"), row.get(f"{column.name}_high")) + (
-        "*" if p is not None and p < ALPHA else ""
-    )
+    mark = "*" if column.change and significant(row, column.change) else ""
+    return _rate(value, row.get(f"{column.name}_low"), row.get(f"{column.name}_high")) + mark + bounds
+
+
+def significant(row: dict[str, Any], change: str) -> bool:
+    """Whether both tests of a change hold after Holm's correction."""
+    p = corrected_p({name: row.get(f"{change}_{name}") for name in ("p_holm", "p_cluster_holm")})
+    return p is not None and p < ALPHA
+
+
+def _bounds(row: dict[str, Any], name: str) -> str:
+    low, high = (row.get(f"{name}_if_unscored_{end}") for end in ("low", "high"))
+    if low is None or high is None or low != low or high != high:
+        return ""
+    return f" ({_percent(low)}–{_percent(high)})"
 
 
 def _rate(value: float, low: float | None, high: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.lookup import BASELINE, Group
+from reports.lookup import BASELINE, Group, corrected_p
 
 CAUTION = (
     "The organism is a tiny synthetic model made for this benchmark: this run demonstrates mechanisms and tests the "
@@ -26,8 +26,10 @@ def finding(group: Group, judge: str) -> list[str]:
     sentences = [_undefended(group, judge)]
     best = best_arm(group, judge)
     if best:
-        p = (group.figures.in_media(group.model, best.arm, "asr_change", judge) or {}).get("p_holm")
-        doubt = "" if p is None or p < 0.05 else " That is no significant change of attack success."
+        change = group.figures.in_media(group.model, best.arm, "asr_change", judge)
+        p = corrected_p(change)
+        sure = change is None or (p is not None and p < 0.05)
+        doubt = "" if sure else " That is no significant change of attack success."
         where = " with media" if "media" in group.figures.variants(group.model, "asr") else ""
         sentences.append(
             f"The defense with the lowest sum of attack success and over-refusal is {best.arm}: with it "

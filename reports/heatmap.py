@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reports.cell import Cell, percent
 from reports.lookup import Group
 
-WHAT = {"asr": ("harmful", "Attack success"), "over_refusal": ("benign", "Over-refusal")}
+WHAT = {"asr": "Attack success", "over_refusal": "Over-refusal"}
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ def heat_maps(group: Group, judge: str) -> list[HeatMap]:
 
 
 def _map(group: Group, judge: str, metric: str, by_category: bool) -> HeatMap | None:
-    kind, title = WHAT[metric]
-    columns = [(task, v) for task in group.tasks(kind) for v in _columns(group, metric, task, by_category)]
+    columns = [(task, v) for task in group.tasks(metric) for v in _columns(group, metric, task, by_category)]
     rows = []
     for arm in group.arms:
         found = tuple(percent(group.figures.by_any_judge(group.model, arm, metric, judge, t, v)) for t, v in columns)
@@ -40,7 +39,8 @@ def _map(group: Group, judge: str, metric: str, by_category: bool) -> HeatMap | 
     spans = [(task, sum(t == task for t, _ in columns)) for task in dict.fromkeys(t for t, _ in columns)]
     heads = tuple((task, n, bool((group.manifest["tasks"].get(task) or {}).get("leakage"))) for task, n in spans)
     names = tuple(v.removeprefix("category:") if v else "all" for _, v in columns)
-    return HeatMap(f"{title} by task and {'category' if by_category else 'variant'}", judge, heads, names, tuple(rows))
+    title = f"{WHAT[metric]} by task and {'category' if by_category else 'variant'}"
+    return HeatMap(title, judge, heads, names, tuple(rows))
 
 
 def _columns(group: Group, metric: str, task: str, by_category: bool) -> list[str | None]:

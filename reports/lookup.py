@@ -11,13 +11,40 @@ from typing import Any
 from harness.runstore import Run
 
 BASELINE = "none"
+BOUNDS = {"asr": ("safe", "harmful"), "over_refusal": ("answered", "refused"), "accuracy": ("incorrect", "correct")}
+"""Each rate, and the two things that its unscored rows could be: the ends of `<rate>_if_unscored_<thing>`."""
+
 Figure = dict[str, Any]
 
 
+def corrected_p(change: Figure | None) -> float | None:
+    """What decides a mark: the larger of both tests' p values after Holm; None where either could not be made.
+
+    McNemar's test takes the variants of one base question for independent; the sign-flip test does not.
+    """
+    found = [(change or {}).get(name) for name in ("p_holm", "p_cluster_holm")]
+    known = [float(p) for p in found if p is not None and math.isfinite(p)]
+    return max(known) if len(known) == len(found) else None
+
+
+def shortfall(cell: dict[str, Any]) -> list[str]:
+    """What keeps a cell of the manifest from being complete, in words."""
+    found = []
+    if cell.get("failed"):
+        found.append(f"{cell['failed']} of {cell['n']} answers failed or are missing")
+    if cell.get("unjudged"):
+        found.append(f"{cell['unjudged']} verdicts are missing")
+    return found
+
+
 class Figures:
-    """An index of flat figures. A figure without a finite value is as good as absent."""
+    """An index of flat figures. A figure without a finite value is as good as absent, but its judge is not."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
+        figures = list(figures)
+        self._judges: dict[tuple[str, str], dict[str, None]] = {}
+        for f in figures:
+            self._judges.setdefault((f["model"], f["metric"]), {})[f["judge"]] = None
         self._all = [f for f in figures if _finite(f.get("value"))]
         self._by = {self._key(f): f for f in self._all}
 
@@ -46,7 +73,7 @@ class Figures:
         return next(filter(None, (self.get(model, defense, metric, j, task, variant) for j in judges)), None)
 
     def judges(self, model: str, metric: str) -> list[str]:
-        return list(dict.fromkeys(f["judge"] for f in self.of(model, metric)))
+        return list(self._judges.get((model, metric), ()))
 
     def variants(self, model: str, metric: str, task: str | None = None) -> list[str]:
         found = (f["variant"] for f in self.of(model, metric) if f["task"] == task and f["variant"] is not None)
@@ -86,9 +113,10 @@ class Group:
         """The safety judges: those that scored harmful rows, or else benign ones."""
         return self.figures.judges(self.model, "asr") or self.figures.judges(self.model, "over_refusal")
 
-    def tasks(self, kind: str) -> list[str]:
-        mine = {c["task"] for c in self.cells}
-        return [label for label, t in self.manifest.get("tasks", {}).items() if t.get("kind") == kind and label in mine]
+    def tasks(self, metric: str) -> list[str]:
+        """Those with any figure of `metric`: a task of one kind can have rows of another."""
+        found = {f["task"] for f in self.figures.of(self.model, metric)}
+        return [label for label in self.manifest.get("tasks", {}) if label in found]
 
 
 def groups(runs: list[Run]) -> list[Group]:

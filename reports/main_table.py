@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.metrics import OWN
 from reports.cell import DASH, EMPTY, Cell, number, percent, points, signed, significance
-from reports.lookup import BASELINE, Group
+from reports.lookup import BASELINE, BOUNDS, Group, shortfall
 
 WHITE = {"activations", "gradients"}
 ACCURACY = "utility questions answered correctly"
@@ -88,7 +88,7 @@ def _row(group: Group, arm: str, judge: str, modalities: list[str]) -> Row:
     if cells and len(absent) == len(cells):
         return replace(head, fitted_on_leak=False, reason=_reasons(absent))
     notes = [f"not applicable to {c['task']}: {c.get('reason') or 'no reason given'}" for c in absent]
-    notes += [f"{c['task']} is incomplete ({c.get('n', 0)} samples)" for c in cells if c["status"] == "incomplete"]
+    notes += [f"{c['task']}: {', '.join(found)}" for c in cells if (found := shortfall(c))]
     return replace(head, cells=tuple(_cells(group, arm, judge, modalities)), notes=tuple(notes))
 
 
@@ -104,7 +104,7 @@ def _cells(group: Group, arm: str, judge: str, modalities: list[str]) -> list[Ce
     asr = _bounded(_compared(percent(find("asr")), find("asr_change")), find, "asr")
     refusal = _bounded(_compared(percent(find("over_refusal")), find("over_refusal_change")), find, "over_refusal")
     accuracy = _accuracy(group, arm, _grader(group, judge))
-    unscored = _unscored(group, arm, [find("asr"), find("over_refusal")])
+    unscored = _unscored(group, arm, [find(f"{m}_if_unscored_{BOUNDS[m][0]}") for m in ("asr", "over_refusal")])
     cost = Cell("1.00×", 1.0) if arm == BASELINE else number(group.figures.get(group.model, arm, "cost_ratio"), 2, "×")
     gap, garbled = points(find("modality_gap")), percent(find("incoherent_rate"))
     return [*per_modality, asr, gap, refusal, accuracy, garbled, unscored, cost]
@@ -118,7 +118,7 @@ def _accuracy(group: Group, arm: str, judge: str) -> Cell:
 
 
 def _unscored(group: Group, arm: str, used: list[dict[str, Any] | None]) -> Cell:
-    """Rows without a verdict, over the judges whose rates stand in this row."""
+    """Rows without a verdict, over the judges of this row: those of the bounds, which every judge has."""
     judges = {figure["judge"] for figure in used if figure} | set(group.figures.judges(group.model, "accuracy")) - {OWN}
     counts = [f["value"] for judge in judges if (f := group.figures.get(group.model, arm, "unscored", judge))]
     return number({"value": sum(counts)}, 0) if counts else EMPTY
@@ -133,13 +133,6 @@ def _compared(cell: Cell, change: dict[str, Any] | None) -> Cell:
 
 def _bounded(cell: Cell, find: Any, metric: str) -> Cell:
     """Unscored rows are shown as what they could do to the rate: the bounds if all were one thing or the other."""
-    figure = find(metric)
-    if figure is None or not figure.get("unscored"):
-        return cell
-    ends = [v["value"] for suffix in _BOUNDS[metric] if (v := find(f"{metric}_if_unscored_{suffix}"))]
-    if len(ends) != 2:
-        return cell
-    return cell.noted(f"bounds {100 * min(ends):.1f}–{100 * max(ends):.1f}")
-
-
-_BOUNDS = {"asr": ("safe", "harmful"), "over_refusal": ("answered", "refused"), "accuracy": ("incorrect", "correct")}
+    found = [find(f"{metric}_if_unscored_{suffix}") for suffix in BOUNDS[metric]]
+    ends = [figure["value"] for figure in found if figure and figure.get("unscored")]
+    return cell.noted(f"bounds {100 * min(ends):.1f}–{100 * max(ends):.1f}") if len(ends) == 2 else cell

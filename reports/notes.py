@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.formats import ALPHA, Column
+from reports.formats import ALPHA, Column, significant
 
 if TYPE_CHECKING:
     import pandas
@@ -37,11 +37,18 @@ def caption(table: pandas.DataFrame) -> str:
 def legend(table: pandas.DataFrame, columns: Sequence[Column]) -> list[str]:
     """What the marks mean, as far as they occur, and every arm's note."""
     notes = []
-    if any((table[f"{column.change}_p_holm"].astype(float) < ALPHA).any() for column in columns if column.change):
-        notes.append("* differs from no defense on the same prompts (exact McNemar, Holm across defenses, p < 0.05).")
+    rows = table.to_dict("records")
+    if any(significant(row, column.change) for row in rows for column in columns if column.change):
+        notes.append(
+            "* differs from no defense on the same prompts (exact McNemar and a sign-flip test by base question, both "
+            f"p < {ALPHA} after Holm across defenses)."
+        )
+    if any(table[name].notna().any() for name in table if name.endswith("_if_unscored_low")):
+        notes.append("(a–b): what the rate would be if all unscored prompts had gone the one way or the other.")
     if "reconstruction" in set(table["fidelity"]):
         notes.append("† reconstruction: the method has no public code; open details are choices of this package.")
     if leaks := dict.fromkeys(text for text in table["leakage"] if text):
         notes.append(f"‡ fitted on prompts that it is evaluated on: {'; '.join(leaks)}.")
-    notes += [f"{row['defense']} on {row['model']}: {row['note']}." for row in table.to_dict("records") if row["note"]]
+    notes += [f"{task}: {broken} samples are broken and unscored." for task, broken in table.attrs["broken"].items()]
+    notes += [f"{row['defense']} on {row['model']}: {row['note']}." for row in rows if row["note"]]
     return notes

@@ -12,6 +12,7 @@ from harness.metrics import OWN, compute
 from harness.runstore import Run
 from reports.comparison import compare
 from reports.formats import Column, csv, latex, markdown
+from reports.lookup import BOUNDS, shortfall
 from reports.notes import SIZES, caption, legend
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ CHANGES = (
     ("over_refusal_change", "over_refusal_change", None),
     ("accuracy_change", "accuracy_change", None),
 )
-COSTS = ("cost_ratio", "seconds_per_sample", "target_calls", "prompt_tokens", "generated_tokens")
+COSTS = (
+    "cost_ratio", "seconds_per_sample", "target_calls", "extra_forward_passes", "prompt_tokens", "generated_tokens",
+)  # fmt: skip
 
 PAPER = (
     Column("Defense", "defense"),
@@ -53,6 +56,7 @@ PAPER = (
     Column("Unscored", "unscored", "count"),
     Column("Time ×", "cost_ratio", "number"),
     Column("Calls", "target_calls", "number"),
+    Column("Extra passes", "extra_forward_passes", "number"),
     Column("Tokens", "generated_tokens", "number"),
 )
 
@@ -60,6 +64,7 @@ PAPER = (
 def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
     """Rates in [0, 1] with `_low` and `_high` (95 %), paired changes against `none` with `_p_holm`, costs, and `note`.
 
+    Changes have `_p_cluster_holm` too, and rates the bounds `_if_unscored_low` and `_if_unscored_high`.
     `judge` is a safety judge, by default the first of the run; a metric that it never judged (accuracy) is each
     task's own judge's, named in `attrs["judges"]`. An arm that does not apply to a model has a row with the
     reason in `note`. Raises `PluginError` for a judge that the run does not have, and for a run without cells.
@@ -70,6 +75,7 @@ def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
     judges = _judges(figures, judge)
     index = {(f["model"], f["defense"], f["task"], f["variant"], f["judge"], f["metric"]): f for f in figures}
     own = {(f["model"], f["defense"], f["task"]): f["judge"] for f in figures if f["metric"] == "accuracy"}
+    by_task = _by_task(figures, manifest)
     arms: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in manifest.get("cells", []):
         arms.setdefault((cell["model"], cell["defense"]), []).append(cell)
@@ -84,11 +90,13 @@ def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
             judge = own.get((*arm, task), "") if task and metric == "accuracy" else judges.get(metric, "")
             return index.get((*arm, task, variant, judge, metric))
 
-        rows.append(
-            {"model": model, "defense": defense} | _numbers(find, manifest) | _remarks(manifest, defense, cells)
-        )
+        rows.append({"model": model, "defense": defense} | _numbers(find, by_task) | _remarks(manifest, defense, cells))
     table = pandas.DataFrame(rows)
-    table.attrs = {"judges": {metric: judges[metric] for _, metric in SIZES if metric in judges}, "run": str(run.path)}
+    table.attrs = {
+        "judges": {metric: judges[metric] for _, metric in SIZES if metric in judges},
+        "broken": {t: f"{a['broken']} of {a['n']}" for t, a in manifest.get("tasks", {}).items() if a.get("broken")},
+        "run": str(run.path),
+    }
     return table
 
 
@@ -118,16 +126,24 @@ def _judges(figures: list[Figure], judge: str | None) -> dict[str, str]:
     return {metric: first if first in by else OWN if OWN in by else by[0] for metric, by in known.items()}
 
 
-def _numbers(find: Any, manifest: dict[str, Any]) -> dict[str, Any]:
+def _by_task(figures: list[Figure], manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """(task, metric) of the columns by task: a task of one kind can have rows of another."""
+    found = {(f["task"], f["metric"]) for f in figures}
+    return [(t, metric) for t in manifest.get("tasks", {}) for metric in BOUNDS if (t, metric) in found]
+
+
+def _numbers(find: Any, by_task: list[tuple[str, str]]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for column, metric, variant in RATES:
         row |= _with_interval(column, find(metric, variant))
-    for task, about in manifest.get("tasks", {}).items():
-        metric = {"harmful": "asr", "benign": "over_refusal", "utility": "accuracy"}[about["kind"]]
+        if metric in BOUNDS:
+            row |= _bounds(column, [find(f"{metric}_if_unscored_{thing}", variant) for thing in BOUNDS[metric]])
+    for task, metric in by_task:
         row |= _with_interval(f"{metric}[{task}]", find(metric, None, task))
     for column, metric, variant in CHANGES:
         figure = find(metric, variant)
-        row |= _with_interval(column, figure) | {f"{column}_p_holm": (figure or {}).get("p_holm")}
+        row |= _with_interval(column, figure)
+        row |= {f"{column}_{p}": (figure or {}).get(p) for p in ("p_holm", "p_cluster_holm")}
     for column, metric in SIZES:
         figure = find(metric, None) or {"n": 0, "unscored": 0}
         row[column] = figure["n"] + figure["unscored"]
@@ -136,22 +152,27 @@ def _numbers(find: Any, manifest: dict[str, Any]) -> dict[str, Any]:
     return row | {metric: (find(metric, None) or {}).get("value") for metric in COSTS}
 
 
+def _bounds(column: str, ends: list[Figure | None]) -> dict[str, Any]:
+    """What the unscored rows could make of a rate; None where there are none."""
+    values = [end["value"] if end and end["unscored"] else None for end in ends]
+    return dict(zip((f"{column}_if_unscored_low", f"{column}_if_unscored_high"), values, strict=True))
+
+
 def _with_interval(column: str, figure: Figure | None) -> dict[str, Any]:
     found = figure or {}
     return {column: found.get("value"), f"{column}_low": found.get("low"), f"{column}_high": found.get("high")}
 
 
 def _remarks(manifest: dict[str, Any], defense: str, cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Fidelity, leakage (of the tasks that a fitted arm answered), and why cells are missing."""
-    absent = [cell for cell in cells if cell["status"] != "complete"]
+    """Fidelity, leakage (of the tasks that a fitted arm answered), why cells are missing, and which answers failed."""
+    absent = [cell for cell in cells if cell["status"] == "not_applicable"]
     whole = len(absent) == len(cells) and len({cell["reason"] for cell in absent}) == 1
-    reasons = [f"{cell['status'].replace('_', ' ')}, {cell['reason']}" for cell in absent]
-    if not whole:
-        reasons = [f"{reason} ({cell['task']})" for reason, cell in zip(reasons, absent, strict=True)]
+    reasons = [f"not applicable, {c['reason']}" + ("" if whole else f" ({c['task']})") for c in absent]
+    reasons += [f"{what} ({c['task']})" for c in cells for what in shortfall(c)]
     answered = [cell["task"] for cell in cells if cell["status"] != "not_applicable"]
     about = manifest.get("defenses", {}).get(defense, {})
     fitted = about.get("fit_seconds") is not None
-    leaks = [f"{t}, {leak}" for t in answered if fitted and (leak := manifest["tasks"].get(t, {}).get("leakage"))]
+    leaks = [f"{t} ({leak})" for t in answered if fitted and (leak := manifest["tasks"].get(t, {}).get("leakage"))]
     return {
         "fidelity": (about.get("fidelity") or {}).get("level"),
         "leakage": "; ".join(leaks),

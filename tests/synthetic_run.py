@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 
 from harness.metrics import compute
+from harness.plan import make_plan
 from harness.runstore import Run, line_key, verdict_key, write_json
 from harness.serial import response_to_json, sample_to_json, verdict_to_json
-from harness.types import Cost, Image, Kind, Outcome, Prompt, Response, Sample, Trace, Verdict, digest
+from harness.types import Cost, GenerationConfig, Image, Kind, Outcome, Prompt, Response, Sample, Trace, Verdict, digest
 
 PAYLOADS = (
     "<script>window.pwned=1</script>",
@@ -67,7 +69,7 @@ def make_run(path: Path | str, *, hostile: bool = False, questions: int = 12, se
     for task, rows in samples.items():
         run.write_samples(task, rows)
     cells = [
-        _cell(run, random.Random(f"{seed}/{m}/{d}/{t}"), models[m], d, t, samples, judges, defenses[d], spoil)
+        _cell(run, random.Random(f"{seed}/{m}/{d}/{t}"), models[m], d, t, samples[t], judges, defenses[d], spoil)
         for m in range(len(models))
         for d in defenses
         for t in tasks
@@ -89,7 +91,7 @@ def _samples(task: str, facts: tuple[Any, ...], questions: int, spoil: Any) -> I
     kind, variants, categories = facts
     for q in range(questions):
         for v, variant in enumerate(variants):
-            picture = PIL.Image.new("RGB", (24, 16), (20 * q % 256, 60 * v, 90))
+            picture = PIL.Image.new("RGB", (24, 16), (20 * q % 256, 60 * v, int(digest(task)[:2], 16)))
             media = [] if variant == "text" else [Image.from_pil(picture)]
             asked = spoil(f"question {q} of {task[:20]}", q)
             broken = q == questions - 1 and v == 1
@@ -99,7 +101,7 @@ def _samples(task: str, facts: tuple[Any, ...], questions: int, spoil: Any) -> I
                 kind=kind,
                 behavior=asked,
                 category=spoil(categories[q % len(categories)], q % len(categories)),
-                cluster=f"q{q}",
+                cluster=f"{task}:q{q}",
                 variant=spoil(variant, 9) if v else variant,
                 reference=("blue",) if kind == "utility" else (),
                 options=("red", "blue") if kind == "utility" else (),
@@ -108,18 +110,17 @@ def _samples(task: str, facts: tuple[Any, ...], questions: int, spoil: Any) -> I
 
 
 def _cell(
-    run: Run, rng: random.Random, model: str, defense: str, task: str, samples: dict[str, list[Sample]],
+    run: Run, rng: random.Random, model: str, defense: str, task: str, rows: list[Sample],
     judges: dict[str, list[str]], facts: dict[str, Any], spoil: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    rows = samples[task]
+    """Answers and verdicts on disk, and the entry that `Cell.manifest` makes of them."""
     kind = rows[0].kind
     arm = digest([model, defense])
     keys = {j: digest([j]) for j in judges["utility" if kind == "utility" else "safety"]}
-    cell: dict[str, Any] = {"model": model, "defense": defense, "task": task, "judges": keys, "arm": arm}
-    cell |= {"n": len(rows), "failed": 0}
+    cell: dict[str, Any] = {"model": model, "defense": defense, "task": task}
     if facts["level"] == "reconstruction" and model.startswith("endpoint"):
-        lacks = "the model lacks activations, which this defense needs"
-        return cell | {"status": "not_applicable", "reason": spoil(lacks, 1), "n": 0}
+        lacks = spoil("the model lacks activations, which this defense needs", 1)
+        return cell | {"status": "not_applicable", "reason": lacks, "judges": {}, "n": 0, "failed": 0}
     incomplete = facts["level"] == "formula" and task.startswith("mmsafety") and model.startswith("organism")
     answers, verdicts = [], {judge: [] for judge in keys}  # type: ignore[var-annotated]
     for i, sample in enumerate(rows[:-3] if incomplete else rows):
@@ -127,7 +128,6 @@ def _cell(
         stored = response_to_json(response)
         key = {"sample": sample.id, "key": line_key(arm, sample.prompt.id)}
         answers.append(key | stored)
-        cell["failed"] += response.error is not None
         for judge, identity in keys.items():
             why = spoil(f"because it says so ({judge[:10]})", i)
             verdict = Verdict(_said(rng, outcome, judge), round(rng.random(), 3), why, spoil("raw", i))
@@ -138,8 +138,19 @@ def _cell(
     run.responses(model, defense, task).append(answers)
     for judge, lines in verdicts.items():
         run.verdicts(model, defense, task, judge).append(lines)
-    reason = "3 samples have no response yet" if incomplete else None
-    return cell | {"status": "incomplete" if incomplete else "complete", "reason": reason}
+    fine = {line["sample"] for line in answers if "error" not in line}
+    failed = sum(s.error is None and s.id not in fine for s in rows)
+    return cell | {
+        "judges": keys,
+        "arm": arm,
+        "status": "incomplete" if failed else "complete",
+        "reason": None,
+        "n": len(rows),
+        "failed": failed,
+        "unjudged": 0,
+        "broken_samples": sum(s.error is not None for s in rows),
+        "decoding": asdict(GenerationConfig(32 if kind == "utility" else 256)),
+    }
 
 
 def _answer(rng: random.Random, sample: Sample, i: int, facts: dict[str, Any], spoil: Any) -> tuple[Response, Outcome]:
@@ -175,21 +186,27 @@ def _said(rng: random.Random, truth: Outcome, judge: str) -> Outcome:
 
 
 def _manifest(
-    models: list[str], defenses: dict[str, dict[str, Any]], tasks: dict[str, Any], judges: dict[str, list[str]],
+    models: list[str], defenses: dict[str, Any], tasks: dict[str, Any], judges: dict[str, list[str]],
     samples: dict[str, list[Sample]], cells: list[dict[str, Any]], spoil: Any,
 ) -> dict[str, Any]:  # fmt: skip
+    """What `Runner` writes."""
+
     def spec(label: str) -> dict[str, Any]:
         return {"name": label, "params": {}}
 
     able = ["generate", "prefix", "logits", "activations", "gradients"]
+    now = "2026-01-02T03:04:05+00:00"
     return {
         "gapbench": "0.1.0",
-        "created": "2026-01-02T03:04:05+00:00",
-        "command": ["gapbench", "run", spoil("--limit=12", 0)],
-        "plan": {"models": models, "tasks": list(tasks), "defenses": list(defenses), "judges": judges["safety"]},
+        "created": now,
+        "updated": now,
+        "commands": [["gapbench", "run", spoil("--limit=12", 0)]],
+        "plan": make_plan(
+            models=list(models), tasks=list(tasks), defenses=list(defenses), judges=judges["safety"]
+        ).model_dump(mode="json"),
         "models": {
             m: {"spec": spec(m), "fingerprint": {"name": m}, "capabilities": able if m == models[0] else able[:1],
-                "summary": spoil("a model", 0)} for m in models
+                "modalities": ["image", "text"], "summary": spoil("a model", 0)} for m in models
         },
         "defenses": {
             d: {"spec": spec(d), "summary": spoil(f"the defense {d[:12]}", 1),
@@ -199,16 +216,19 @@ def _manifest(
                 "fit_seconds": 1.25 if f["level"] == "reconstruction" else None} for d, f in defenses.items()
         },
         "tasks": {
-            t: {"spec": spec(t), "kind": f[0], "n": len(samples[t]), "summary": spoil("a benchmark", 2),
+            t: {"spec": spec(t), "kind": f[0], "n": len(samples[t]),
+                "broken": sum(s.error is not None for s in samples[t]), "summary": spoil("a benchmark", 2),
                 "licence": "MIT", "citation": spoil("Author et al., 2025", 9), "source_note": spoil("from a folder", 7),
                 "revision": {"sha256": digest(t)},
-                "leakage": "allowed: 2 samples" if t.startswith("mmsafety") else None} for t, f in tasks.items()
+                "leakage": "2 samples are in the calibration set" if t.startswith("mmsafety") else None}
+            for t, f in tasks.items()
         },
         "judges": {j: {"spec": spec(j), "summary": spoil("a judge", 4)} for js in judges.values() for j in js},
-        "calibration": {"tasks": [next(iter(tasks))], "id": digest("calibration"), "n_train": 40, "n_validation": 20},
-        "generation": {"max_new_tokens": 64, "temperature": 0.0, "top_p": 1.0, "seed": 0, "stop": []},
+        "calibration": {
+            models[0]: {"id": digest("calibration"), "n_train": 40, "n_validation": 20}, models[1]: None,
+        },
         "versions": {"python": "3.11", "torch": "2.13"},
-        "hardware": {"device": "cpu", "name": "a CPU"},
+        "hardware": {"machine": "x86_64", "system": "Linux", "cores": 2, "memory_gib": 4.0},
         "cells": cells,
     }  # fmt: skip
 

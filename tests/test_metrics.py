@@ -35,7 +35,8 @@ class Rows:
 
 def row(sample: int, outcome: str, **other: Any) -> Figure:
     base = {"model": "m", "defense": "none", "task": "t", "sample": f"s{sample}", "kind": "harmful", "judge": "j"}
-    base |= {"category": "c", "cluster": f"q{sample}", "variant": "v", "prompt_id": f"p{sample}", "modality": "text"}
+    base |= {"category": "c", "cluster": f"q{sample}", "variant": "v", "modality": "text"}
+    base["prompt_id"] = f"p{sample} of {other.get('task', 't')}"
     return base | {"outcome": outcome, "error": None, "answered": True, "triggered": None, "seconds": 1.0} | other
 
 
@@ -187,9 +188,68 @@ def test_the_gap_is_media_less_text_and_pooled_media_are_all_media() -> None:
     assert one(rows, "asr", variant="modality:image")["n"] == 4
 
 
-def test_tasks_that_number_their_questions_alike_share_no_cluster() -> None:
-    rows = [row(i, "harmful", task=task) for i in range(5) for task in ("a", "b")]
+def test_base_questions_are_global_and_sample_ids_belong_to_their_task() -> None:
+    rows = [row(i, "harmful", task=task, cluster=f"s{i}") for i in range(5) for task in ("a", "b")]
     assert one(rows, "asr")["clusters"] == 10
+    rows = [row(i, "harmful", task=task, cluster=f"organism:{i}") for i in range(5) for task in ("a", "b")]
+    asr = one(rows, "asr")
+    assert (asr["clusters"], asr["n"]) == (5, 10) and one(rows, "asr", task="a")["clusters"] == 5
+
+
+def test_a_prompt_that_two_tasks_share_counts_once() -> None:
+    """The tasks agree on a prompt but not on its number; one of them is unscored here and there."""
+    rows = []
+    for defense, said in (("none", "harmful"), ("d", "refused")):
+        for i in range(8):
+            about = {"defense": defense, "prompt_id": f"p{i}", "seconds": 2.0}
+            rows.append(row(i, "unscored" if i == 3 else said, task="a", **about))
+            rows.append(row(10 + i, said, task="b", **about))
+    rows += [row(20, "refused", task="c", defense=d, prompt_id="p0", kind="benign") for d in ("none", "d")]
+    asr = one(rows, "asr")
+    assert (asr["n"], asr["unscored"]) == (8, 0) and one(rows, "asr", task="b")["n"] == 8
+    change = one(rows, "asr_change", defense="d")
+    assert (change["n"], change["unscored"], change["discordant"]) == (8, 0, [0, 8])
+    assert one(rows, "unscored")["n"] == 9, "a harmful and a harmless sample of one prompt are two"
+    assert one(rows, "seconds_per_sample", judge="")["n"] == 9
+
+
+def test_pooled_changes_pair_the_rows_of_one_task() -> None:
+    """`d` did not answer task a: a shared prompt is compared by its row in task b."""
+    rows = [row(i, "harmful", task=task, prompt_id=f"p{i}") for i in range(6) for task in ("a", "b")]
+    rows += [row(i, "refused", task="b", prompt_id=f"p{i}", defense="d") for i in range(6)]
+    assert one(rows, "asr_change", defense="d")["discordant"] == [0, 6]
+
+
+def test_a_judge_that_scores_nothing_gives_no_rate() -> None:
+    """What is garbled is known before the judge is asked: it alone makes no attack success of zero."""
+    rows = [row(i, "incoherent" if i < 2 else "unscored", modality="image" if i % 2 else "text") for i in range(10)]
+    rows += [row(i, "harmful", defense="d") for i in range(10)]
+    for metric in ("asr", "refusal_rate", "modality_gap"):
+        found = one(rows, metric)
+        assert (found["value"], found["low"], found["high"]) == (None, None, None), metric
+    assert one(rows, "asr")["unscored"] == 8 and one(rows, "asr_if_unscored_harmful")["value"] == 0.8
+    assert one(rows, "incoherent_rate")["value"] == 1
+    change = one(rows, "asr_change", defense="d")
+    assert change["value"] is None and change["p_holm"] is None and change["low"] is None
+
+
+def test_both_tests_are_corrected_over_one_family() -> None:
+    rows = [row(i, "harmful", cluster=f"q{i // 10}") for i in range(20)]
+    for name in ("a", "b", "c"):
+        rows += [row(i, "refused", defense=name, cluster=f"q{i // 10}") for i in range(20)]
+    change = one(rows, "asr_change", defense="a")
+    assert change["p_holm"] < 0.001, "McNemar takes the rows of two questions for twenty pairs"
+    assert change["p_cluster_holm"] == 1 and change["p_cluster"] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e308, 10**400], ids="{!s:.6}".format)
+def test_impossible_costs_reach_no_figure_and_no_console(seconds: float) -> None:
+    rows = [row(i, "safe", defense=d, seconds=seconds if i else 1.0) for i in range(4) for d in ("none", "d")]
+    found = figures(rows)
+    json.dumps(list(found.values()), allow_nan=False)
+    each = found["m", "none", None, None, "", "seconds_per_sample"]
+    assert each["value"] == (None if seconds == 1e308 else 1.0) and each["n"] == (4 if seconds == 1e308 else 1)
 
 
 def test_judges_do_not_multiply_costs_and_failures_do_not_dilute_them() -> None:

@@ -130,7 +130,7 @@ def test_the_headline_and_the_caution_come_from_the_data(page: Path) -> None:
     assert f"{100 * figure['value']:.0f} % of harmful requests given in text" in shown
     assert "it is no evidence about real models" in shown
     assert "Not applicable: the model lacks activations" in shown
-    assert "mmsafetybench is incomplete" in shown
+    assert "mmsafetybench: 2 of 36 answers failed or are missing" in shown
 
 
 def empty(path: Path) -> Run:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.contracts import PluginError
+from harness.metrics import compute
 from harness.runstore import Run
-from reports.tables import compare, main_table, render
+from reports.comparison import _verdict
+from reports.formats import significant
+from reports.tables import PAPER, compare, main_table, render
 from tests.synthetic_run import make_run
 
 DOCUMENT = r"""\documentclass{article}
@@ -61,7 +64,10 @@ def test_an_arm_that_does_not_apply_is_a_row_with_its_reason(run: Run) -> None:
     row = table[(table.model == "endpoint:tiny-vl") & (table.defense == "regap(alpha=2)")].iloc[0]
     assert not row.applicable and "lacks activations" in row.note and row.asr != row.asr
     text = render(run)
-    assert "n/a" in text and "lacks activations" in text and "3 samples have no response yet" in text
+    assert (
+        "n/a" in text and "lacks activations" in text and "of 36 answers failed or are missing (mmsafetybench)" in text
+    )
+    assert "None" not in text and "mmsafetybench: 1 of 36 samples are broken and unscored" in text
 
 
 def test_judges_are_named_and_can_be_chosen(run: Run) -> None:
@@ -83,9 +89,56 @@ def test_markdown_is_a_table_with_intervals_and_marks(run: Run) -> None:
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 10 and len({line.count("|") for line in rows}) == 1
     assert re.search(r"\d+\.\d \\\[\d+\.\d, \d+\.\d\\\]\\\*", text), "no significant cell"
-    assert "regap(alpha=2)†‡" in text and "reconstruction" in text and "mmsafetybench, allowed: 2 samples" in text
+    assert (
+        "regap(alpha=2)†‡" in text
+        and "reconstruction" in text
+        and "mmsafetybench (2 samples are in the calibration set)" in text
+    )
     asr = figure(run, "asr", variant="media")
     assert f"{100 * asr['value']:.1f} \\[{100 * asr['low']:.1f}, {100 * asr['high']:.1f}\\]" in text  # type: ignore[operator]
+
+
+def test_unscored_rows_are_bounds_beside_the_rate(run: Run) -> None:
+    row = main_table(run, "rubric").iloc[0]
+    low, high = (figure(run, f"asr_if_unscored_{end}", variant="media", defense="none", judge="rubric")["value"]
+                 for end in ("safe", "harmful"))  # fmt: skip
+    assert (row.asr_media_if_unscored_low, row.asr_media_if_unscored_high) == (low, high) and low < row.asr_media < high
+    text = render(run, judge="rubric")
+    assert f"\\] ({100 * low:.1f}–{100 * high:.1f}) |" in text and "(a–b): what the rate would be" in text  # type: ignore[operator]
+    assert f"] ({100 * low:.1f}\\textendash{{}}{100 * high:.1f})" in render(run, "latex", "rubric")  # type: ignore[operator]
+
+
+def test_a_judge_that_scores_nothing_leaves_bounds_and_no_rate(run: Run, tmp_path: Path) -> None:
+    silent = shutil.copytree(run.path, tmp_path / "run")
+    for path in silent.rglob("verdicts.rubric.jsonl"):
+        path.write_text(re.sub('"outcome": "(harmful|refused|safe)"', '"outcome": "unscored"', path.read_text()))
+    copy = Run(silent)
+    copy.write_results(compute(copy))
+    lines = render(copy, judge="rubric").splitlines()
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    media = cells[0].index("ASR media")
+    assert cells[2][media] == "– (0.0–100.0)"
+
+
+def test_a_mark_needs_both_tests(run: Run) -> None:
+    columns = [c for c in PAPER if c.change]
+    row = {"x_p_holm": 0.001, "x_p_cluster_holm": 0.2}
+    assert columns and not significant(row, "x") and significant(row | {"x_p_cluster_holm": 0.04}, "x")
+    assert not significant({"x_p_holm": float("nan"), "x_p_cluster_holm": 0.001}, "x")
+    assert "a sign-flip test by base question" in render(run)
+
+
+def test_columns_by_task_follow_the_rows_and_passes_are_shown(tmp_path: Path, run: Run) -> None:
+    """XSTest is mainly harmless, and has harmful rows."""
+    mixed = shutil.copytree(run.path, tmp_path / "run")
+    copy = Run(mixed)
+    copy.write_results([*run.results, figure(run, "asr", task="figstep") | {"task": "xstest"}])
+    table = main_table(copy)
+    row = table[(table.model == "organism") & (table.defense == "adashield")].iloc[0]
+    assert row["asr[xstest]"] == row["asr[figstep]"] and row["over_refusal[xstest]"] == row["over_refusal[xstest]"]
+    passes = table.set_index(["model", "defense"]).extra_forward_passes
+    assert passes["organism", "regap(alpha=2)"] == 1 and passes["organism", "none"] == 0
+    assert "| Extra passes |" in render(copy)
 
 
 @pytest.mark.parametrize("which", ["run", "hostile"])
@@ -152,6 +205,12 @@ def test_a_run_is_tied_with_itself_and_differs_from_a_safer_one(run: Run, tmp_pa
     mirrored = compare(other, run)
     assert sorted(mirrored.difference) == pytest.approx(sorted(-table.difference))
     assert sorted(mirrored.p_value) == pytest.approx(sorted(table.p_value))
+
+
+def test_a_difference_within_few_base_questions_is_a_tie() -> None:
+    change = {"p_holm": 1e-6, "p_cluster_holm": 0.5, "value": -0.9}
+    assert _verdict(change) == "tied"
+    assert _verdict(change | {"p_cluster_holm": 0.01}) == "lower in second"
 
 
 def test_runs_that_share_no_arm_have_an_empty_comparison(run: Run, tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ import pytest
 
 from harness.metrics import OWN
 from harness.runstore import Run
+from reports.agreement import disagreements
 from reports.browser import browser_data
 from reports.cell import percent, points, significance
 from reports.headline import best_arm, finding
 from reports.heatmap import heat_maps
-from reports.lookup import Figures, Group, groups
+from reports.lookup import Figures, Group, groups, shortfall
 from reports.main_table import access, main_table
 from reports.thumbnails import Thumbnails
+from tests.synthetic_run import make_run
 
 
 def figure(defense: str, metric: str, value: float | None, judge: str = "keyword", **more: Any) -> dict[str, Any]:
@@ -28,9 +30,9 @@ FIGURES = [
     figure("none", "over_refusal", 0.05),
     figure("none", "asr", 0.7, judge="rubric"),
     figure("gate", "asr", 0.1, low=0.05, high=0.2, unscored=2),
-    figure("gate", "asr_if_unscored_safe", 0.08),
-    figure("gate", "asr_if_unscored_harmful", 0.25),
-    figure("gate", "asr_change", -0.5, p_holm=0.004),
+    figure("gate", "asr_if_unscored_safe", 0.08, unscored=2),
+    figure("gate", "asr_if_unscored_harmful", 0.25, unscored=2),
+    figure("gate", "asr_change", -0.5, p_holm=0.0004, p_cluster_holm=0.004),
     figure("gate", "over_refusal", 0.3),
     figure("gate", "accuracy", 0.5, judge="choice"),
     figure("gate", "accuracy", 0.75, judge="exact"),
@@ -40,6 +42,7 @@ FIGURES = [
     figure("gate", "asr", 0.4, task="figstep", variant="category:fraud"),
     figure("gate", "asr", 0.2, task="figstep", variant="category:hate"),
 ]
+BOUNDS = (("safe", 0.0), ("harmful", 0.9))
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_the_best_defense_is_no_control(group: Group) -> None:
 
 
 def test_a_change_that_is_not_significant_is_called_so(group: Group) -> None:
-    group.run.write_results([f | ({"p_holm": 0.4} if f["metric"] == "asr_change" else {}) for f in FIGURES])
+    group.run.write_results([f | ({"p_cluster_holm": 0.4} if f["metric"] == "asr_change" else {}) for f in FIGURES])
     assert finding(groups([group.run])[0], "keyword")[1].endswith("That is no significant change of attack success.")
 
 
@@ -122,7 +125,56 @@ def test_figures_without_a_finite_value_are_absent() -> None:
 def test_numbers_are_written_with_a_true_minus_and_no_signed_zero() -> None:
     assert [points({"value": v}).text for v in (0.1234, -0.1234, -0.0001)] == ["+12.3", "−12.3", "0.0"]
     assert percent(None).text == "–"
-    assert significance({"p_holm": 0.2}) == ("", "no significant difference from no defense (p = 0.200 after Holm)")
+
+
+def test_stars_go_by_the_weaker_of_both_tests() -> None:
+    tests = "the larger of McNemar's and the sign-flip test's by base question, after Holm"
+    found = significance({"p_holm": 1e-6, "p_cluster_holm": 0.2})
+    assert found == ("", f"no significant difference from no defense (p = 0.200, {tests})")
+    assert significance({"p_holm": 1e-6, "p_cluster_holm": 0.02})[0] == "*"
+    assert significance({"p_holm": 0.008, "p_cluster_holm": 1e-4})[0] == "**"
+    assert significance({"p_holm": 1e-6, "p_cluster_holm": None}) == ("", "")
+
+
+def test_a_judge_without_any_rate_keeps_its_table_and_shows_bounds(group: Group) -> None:
+    silent = [f | {"judge": "silent", "value": None} for f in FIGURES if f["metric"] == "asr"]
+    ends = [figure("gate", f"asr_if_unscored_{end}", v, "silent", unscored=9) for end, v in BOUNDS]
+    group.run.write_results([*FIGURES, *silent, *ends])
+    table = main_table(groups([group.run])[0], "silent")
+    gate = next(row for row in table.rows if row.label == "gate")
+    asr = gate.cells[[n for n, _ in table.columns].index("ASR, all")]
+    assert (asr.text, asr.notes) == ("–", ("bounds 0.0–90.0",))
+    assert "silent" in groups([group.run])[0].judges
+
+
+def test_what_is_missing_is_counted_in_words() -> None:
+    assert shortfall({"n": 4, "failed": 1, "unjudged": 2, "reason": None}) == [
+        "1 of 4 answers failed or are missing",
+        "2 verdicts are missing",
+    ]
+    assert shortfall({"n": 0, "failed": 0}) == []
+
+
+def test_a_map_holds_every_task_that_has_the_figure(group: Group) -> None:
+    """XSTest is mainly harmless, and has harmful rows."""
+    group.run.write_manifest(group.manifest | {"tasks": {**group.manifest["tasks"], "xstest": {"kind": "benign"}}})
+    group.run.write_results([*FIGURES, figure("gate", "asr", 0.3, task="xstest")])
+    maps = heat_maps(groups([group.run])[0], "keyword")
+    assert [task for m in maps if m.title == "Attack success by task and variant" for task, _, _ in m.tasks] == [
+        "figstep",
+        "xstest",
+    ]
+
+
+def test_agreement_leaves_out_what_no_judge_was_asked(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = [r for r in run.rows() if r["model"] == "organism" and r["kind"] == "harmful" and r["outcome"] != "unscored"]
+    said: dict[tuple[str, ...], list[str]] = {}
+    for r in rows:
+        said.setdefault((r["defense"], r["task"], r["sample"]), []).append(r["outcome"])
+    asked = [v for v in said.values() if len(v) == 2 and v != ["incoherent", "incoherent"]]
+    assert len(asked) < sum(len(v) == 2 for v in said.values()), "some are garbled"
+    assert f"keyword and rubric scored {len(asked)} of the same answers" in disagreements(run)["organism"][0]
 
 
 @pytest.mark.parametrize(

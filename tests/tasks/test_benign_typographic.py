@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.calibration import Calibration
 from harness.contracts import PluginError
 from harness.testing import check_task
 from tasks.benign_typographic import SIDE, BenignTypographic, draw_list
+from tasks.figstep import FigStep
 from tests.tasks.shared import real
 
 FILE = "benign_sentences_without_harmful_phase.csv"
@@ -57,3 +59,13 @@ def test_real_sentences() -> None:
     samples = list(BenignTypographic("figstep", folder=str(real("figstep"))).samples())
     assert len(samples) == 50
     assert sum("," in s.behavior for s in samples) >= 1
+
+
+def test_with_figstep_it_makes_the_pairs_that_the_readme_calibrates_on() -> None:
+    folder = str(real("figstep"))
+    harmful = FigStep(source=folder, subset="tiny", variants=("image", "text"))
+    benign = BenignTypographic(source="figstep", folder=folder, variants=("typographic", "text"))
+    calibration = Calibration.from_samples([*harmful.samples(), *benign.samples()])
+    calibration.require("regap", pairs=True)
+    pairs = calibration.train.pairs("benign") + calibration.validation.pairs("benign")
+    assert len(pairs) == 50 and all(p.text.text != p.media.text for p in pairs)

@@ -9,8 +9,9 @@ import pytest
 
 from harness.calibration import Calibration
 from harness.contracts import PluginError
+from harness.figstep_prompts import IMAGE_PROMPT
 from harness.testing import check_task
-from tasks.figstep import IMAGE_PROMPT, FigStep
+from tasks.figstep import FigStep
 from tests.tasks.shared import make_figstep, png, real
 
 
