@@ -73,6 +73,6 @@ def prompts_for(model: Any) -> list[Prompt]:
 
 def prepared(model: Any, prompt: Prompt) -> Prepared:
     """The inputs of a prompt that has nothing wrong with it."""
-    made = model.prepare(prompt)
+    made = model.prepare([prompt])[0]
     assert isinstance(made, Prepared), made
     return made

@@ -93,7 +93,7 @@ class HFModel(Checkpoint):
     def batches(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Batch]]:
         """Indices into `prompts` and their batch. Raises `PluginError` when a prompt cannot be prepared."""
         with quiet():
-            rows = _all_there([self.prepare(p) for p in prompts])
+            rows = _all_there(self.prepare(prompts))
         for chosen in grouped(rows, self.batch_size):
             yield chosen, self._collate([rows[i] for i in chosen])
 
@@ -126,7 +126,7 @@ class HFModel(Checkpoint):
         step = self.batch_size * CHUNK
         for start in range(0, len(prompts), step):
             with quiet():  # once for all of them: it takes longer than a small prompt
-                prepared = {i: self.prepare(prompts[i]) for i in range(start, min(start + step, len(prompts)))}
+                prepared = dict(enumerate(self.prepare(prompts[start : start + step]), start))
             results.update({i: p for i, p in prepared.items() if isinstance(p, Unprepared)})
             rows = {i: p for i, p in prepared.items() if isinstance(p, Prepared)}
             index, good = list(rows), list(rows.values())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.models.hf_media import decoded
 from harness.models.hf_processor import NoVideo, modalities_of, tokenizer_of
 from harness.models.hf_quiet import one_sentence
+from harness.models.hf_together import rows_of, same, shape
 from harness.types import MediaError, Message, Prompt, Text
 
 if TYPE_CHECKING:
@@ -69,17 +71,61 @@ class Preparer:
         self._bytes = 0
         self.spent = 0.0
         """Seconds that were really spent on preparing, so far."""
+        self._trusted: dict[tuple[object, ...], bool] = {}
+        """Whether prompts of a shape come out together as they do alone."""
 
-    def __call__(self, prompt: Prompt) -> Prepared | Unprepared:
-        if prompt.id in self._kept:
-            self._kept.move_to_end(prompt.id)
-            return self._kept[prompt.id]
-        result = self._prepare(prompt)
-        self._kept[prompt.id] = result
-        self._bytes += result.nbytes
+    def __call__(self, prompts: Sequence[Prompt]) -> list[Prepared | Unprepared]:
+        fresh = {p.id: p for p in prompts if p.id not in self._kept}
+        made: dict[str, Prepared | Unprepared] = {}
+        for alike in self._by_shape(list(fresh.values())):
+            made |= self._together(alike) or {p.id: self._prepare(p) for p in alike}
+        results = [made[p.id] if p.id in made else self._kept[p.id] for p in prompts]
+        for prompt, result in zip(prompts, results, strict=True):
+            self._keep(prompt.id, result)
+        return results
+
+    def _keep(self, key: str, result: Prepared | Unprepared) -> None:
+        if key not in self._kept:
+            self._bytes += result.nbytes
+        self._kept[key] = result
+        self._kept.move_to_end(key)
         while self._bytes > self.max_bytes and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return result
+
+    def _by_shape(self, prompts: list[Prompt]) -> list[list[Prompt]]:
+        groups: dict[object, list[Prompt]] = {}
+        for prompt in prompts:
+            try:
+                key = shape(prompt) if prompt.modalities <= self.modalities else None
+            except MediaError:
+                key = None
+            groups.setdefault(prompt.id if key is None else key, []).append(prompt)
+        return list(groups.values())
+
+    def _together(self, prompts: list[Prompt]) -> dict[str, Prepared | Unprepared] | None:
+        """All of them by one call; None where that fails or cannot be trusted, for whatever reason."""
+        key = shape(prompts[0]) if len(prompts) > 1 and self.processor is not self.tokenizer else None
+        if key is None or not self._trusted.get(key, True):
+            return None
+        started = time.perf_counter()
+        try:
+            media = [decoded(p) for p in prompts]
+            chats = [[self._message(m, d.blocks) for m in p.messages] for p, d in zip(prompts, media, strict=True)]
+            options = {"padding": True, "padding_side": "left"}
+            rows = rows_of(self._templated(chats, prompts[0], options), len(prompts), NOT_TOKENS)
+        except Exception:  # one of them is at fault, and fails alone
+            return None
+        if rows is None:
+            self._trusted[key] = False
+            return None
+        seconds = (time.perf_counter() - started) / len(prompts)
+        self.spent += seconds * len(prompts)
+        if key not in self._trusted:
+            ends = sorted(range(len(rows)), key=lambda i: rows[i]["input_ids"].shape[1])
+            self._trusted[key] = all(same(rows[i], self._inputs(prompts[i])) for i in (ends[0], ends[-1]))
+            if not self._trusted[key]:
+                return None
+        return {p.id: self._checked(p, row, seconds) for p, row in zip(prompts, rows, strict=True)}
 
     def _prepare(self, prompt: Prompt) -> Prepared | Unprepared:
         if lacking := sorted(prompt.modalities - self.modalities):
@@ -97,28 +143,35 @@ class Preparer:
             return Unprepared(str(error))
         except Exception as error:  # templates and processors raise anything, and one row must not end a batch
             return Unprepared(f"the prompt cannot be prepared for this model: {one_sentence(error)}")
+        seconds = time.perf_counter() - started
+        self.spent += seconds
+        return self._checked(prompt, inputs, seconds)
+
+    def _checked(self, prompt: Prompt, inputs: dict[str, torch.Tensor], seconds: float) -> Prepared | Unprepared:
         ids = inputs["input_ids"][0]
         if self.context is not None and len(ids) >= self.context:
             return Unprepared(f"the prompt takes {len(ids)} tokens, and this model's context holds {self.context}")
         media = sum((ids == i for i in self.placeholders), start=ids != ids)
         if media.any() and not prompt.media:
             return Unprepared("the text of the prompt holds this model's own token for a picture, video or sound")
-        seconds = time.perf_counter() - started
-        self.spent += seconds
         return Prepared(prompt.id, inputs, len(ids), media, prompt.prefix is not None, seconds)
 
     def _inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:
+        media = decoded(prompt)
+        return self._templated([self._message(m, media.blocks) for m in prompt.messages], prompt, media.options)
+
+    def _templated(self, chat: list[Any], like: Prompt, options: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """One chat, or a list of chats that all are continued or answered as `like` is."""
         import torch
 
-        media = decoded(prompt)
         inputs = self.processor.apply_chat_template(
-            [self._message(m, media.blocks) for m in prompt.messages],
+            chat,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            continue_final_message=prompt.prefix is not None,
-            add_generation_prompt=prompt.prefix is None,
-            **({"processor_kwargs": media.options} if media.options else {}),
+            continue_final_message=like.prefix is not None,
+            add_generation_prompt=like.prefix is None,
+            **({"processor_kwargs": options} if options else {}),
         )
         return {k: torch.as_tensor(v) for k, v in inputs.items() if v is not None}
 

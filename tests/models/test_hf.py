@@ -219,13 +219,13 @@ class TestMemory:
     def test_prepared_prompts_are_shared_and_bounded(self) -> None:
         model = HFModel(str(folder_of("llava")))
         prompts = [Prompt.user("what?", noise(SIDE, SIDE, i)) for i in range(4)]
-        first = model.prepare(prompts[0])
-        assert model.prepare(Prompt.user("what?", noise(SIDE, SIDE, 0))) is first
+        first = model.prepare([prompts[0]])[0]
+        assert model.prepare([Prompt.user("what?", noise(SIDE, SIDE, 0))])[0] is first
         model.prepare.max_bytes = 2 * first.nbytes
         for prompt in prompts:
-            model.prepare(prompt)
-        assert model.prepare(prompts[3]) is model.prepare(prompts[3])
-        assert model.prepare(prompts[0]) is not first
+            model.prepare([prompt])
+        assert model.prepare([prompts[3]])[0] is model.prepare([prompts[3]])[0]
+        assert model.prepare([prompts[0]])[0] is not first
 
     def test_preparing_counts_on_a_cache_hit_too(self, llava: HFModel) -> None:
         prompt = Prompt.user("what?", noise(SIDE, SIDE, 77))

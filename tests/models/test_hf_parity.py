@@ -10,6 +10,7 @@ import torch
 
 from harness import organism, residual
 from harness.models.hf import HFModel
+from harness.models.hf_prepare import Prepared
 from harness.types import GenerationConfig, Prompt
 from tests.tiny_architectures import BUILDERS, VISION
 from tests.tiny_models import loaded, noise, prompts_for
@@ -91,8 +92,8 @@ def test_states_do_not_depend_on_padding(model: HFModel) -> None:
 @pytest.mark.parametrize("name", VISION)
 def test_media_positions_are_the_placeholder_tokens(name: str) -> None:
     model = loaded(name)
-    with_one = model.prepare(Prompt.user("x", noise(16, 16, 1)))
-    without = model.prepare(Prompt.user("x"))
+    with_one = model.prepare([Prompt.user("x", noise(16, 16, 1))])[0]
+    without = model.prepare([Prompt.user("x")])[0]
     expected = {
         "llava": 16, "qwen2_5_vl": 4, "qwen3_vl": 4, "gemma3": 4, "idefics3": 20, "internvl": 4,
         "llava_next": 36, "llava_onevision": 36, "mllama": 1,
@@ -109,3 +110,16 @@ def test_the_decoder_is_found_and_not_the_tower(name: str) -> None:
     names = {id(m): n for n, m in model.module.named_modules()}
     assert len(found) == residual.n_layers(model) == 4
     assert not any(word in names[id(layer)] for layer in found for word in ("vision", "visual", "audio"))
+
+
+def test_prompts_prepared_together_are_those_prepared_alone(model: HFModel) -> None:
+    """Whether a processor is trusted with a batch or not, what comes out is the same to the bit."""
+    prompts = [Prompt.user("what? " * n, noise(16, 16, n)) for n in (1, 5, 2, 9)]
+    prompts += [Prompt.user("what? " * n) for n in (3, 1, 6)]
+    together = model.prepare(prompts)
+    for prompt, made in zip(prompts, together, strict=True):
+        alone = model.prepare._prepare(prompt)
+        assert type(made) is type(alone)
+        if isinstance(made, Prepared) and isinstance(alone, Prepared):
+            assert made.inputs.keys() == alone.inputs.keys() and made.length == alone.length
+            assert all(torch.equal(made.inputs[k], alone.inputs[k]) for k in alone.inputs)
