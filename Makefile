@@ -22,7 +22,7 @@ types: $(VENV)/.installed-dev
 check: lint types test  ## all that CI checks
 
 bench: $(VENV)/.installed  ## overhead of the harness over a bare transformers loop
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/overhead.py --task "figstep(source=organism)" --task abilities --threads 1 --repeats 31
 
 readme: $(VENV)/.installed  ## the README's table and picture, from the demo's run
 	$(BIN)/python docs/readme.py $(RUN)
