@@ -44,6 +44,12 @@ def test_adding_is_no_change_and_taking_away_is(old: list[str], new: list[str]) 
     assert bool(changes(after, before)) == bool(new)
 
 
+def test_judges_that_need_references_come_with_the_default_tasks_only() -> None:
+    assert make_plan().judges == ["keyword", "compliance"]
+    assert make_plan(tasks=["figstep"]).judges == []
+    assert make_plan(tasks=["figstep"], judges=["degenerate"]).judges == ["degenerate"]
+
+
 def test_what_decides_answers_is_a_change_and_speed_is_not() -> None:
     plan: dict[str, Any] = Plan().model_dump(mode="json")
     assert changes(plan, {**plan, "temperature": 1.0})
