@@ -86,7 +86,8 @@ class Cell:
         if self.reason:
             return entry | {"status": "not_applicable", "reason": self.reason, "judges": {}, "n": 0, "failed": 0}
         missing = len(self.missing(run))
-        unjudged = sum(a.verdict is None for label in self.judges for a in self.answered(run, label))
+        answered = {label: self.answered(run, label) for label in self.judges}
+        unjudged = sum(a.verdict is None for found in answered.values() for a in found)
         return entry | {
             "judges": self.judge_keys(),
             "arm": self.key,
@@ -96,6 +97,7 @@ class Cell:
             "n": len(self.samples),
             "failed": missing,
             "unjudged": unjudged,
+            "unscored": {j: sum(a.open and a.verdict is not None for a in found) for j, found in answered.items()},
             "broken_samples": sum(s.error is not None for s in self.samples),
         }
 

@@ -240,6 +240,11 @@ def _say_cells(cells: list[dict[str, Any]]) -> None:
     for task, broken, n in sorted({(c["task"], c.get("broken_samples", 0), c["n"]) for c in cells}):
         if broken:
             print(f"unscored: {broken} of {n} samples of {task} could not be asked; the report says why")
+    for cell in cells:
+        for judge, n in cell.get("unscored", {}).items():
+            if n:
+                where = f"{cell['model']} / {cell['defense']} / {cell['task']}"
+                print(f"unscored: judge {judge} could not score {n} of {cell['n']} answers of {where}")
     reasons = {(c["model"], c["defense"], c["reason"]) for c in cells if c["status"] == "not_applicable"}
     for model, defense, reason in sorted(reasons):
         print(f"not applicable: {model} / {defense}: {reason}")

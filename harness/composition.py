@@ -10,6 +10,9 @@ from harness.contracts import Capability, Defense, Fidelity, Model
 from harness.spec import parse, split
 from harness.types import digest
 
+LEVELS = ("control", "exact", "formula", "reconstruction", "undeclared")
+"""A composition is as faithful as the least faithful of its parts."""
+
 
 class Composition(Defense):
     """Several defenses on one model, the first outermost. Each is fitted on the undefended model."""
@@ -31,7 +34,7 @@ class Composition(Defense):
 
     @property
     def fidelity(self) -> Fidelity:  # type: ignore[override]
-        worst = max(self.parts, key=lambda p: ("control", "exact", "formula", "reconstruction").index(p.fidelity.level))
+        worst = max(self.parts, key=lambda p: LEVELS.index(p.fidelity.level))
         notes = tuple(f"{p.plugin_name}: {d}" for p in self.parts for d in p.fidelity.deviations)
         return Fidelity(worst.fidelity.level, "; ".join(p.fidelity.source for p in self.parts), notes)
 

@@ -145,7 +145,7 @@ class WrappedModel(Model):
         return self.defense.respond(self.inner, list(prompts), config)
 
 
-Level = Literal["exact", "formula", "reconstruction", "control"]
+Level = Literal["exact", "formula", "reconstruction", "control", "undeclared"]
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Defense(Plugin):
 
     requires: ClassVar[Capability] = Capability.GENERATE
     needs_fit: ClassVar[bool] = False
-    fidelity: ClassVar[Fidelity] = Fidelity("control", "gapbench")
+    fidelity: ClassVar[Fidelity] = Fidelity("undeclared", "no source declared")
 
     def fit(self, model: Model, calibration: Calibration) -> Self:
         return self

@@ -12,6 +12,7 @@ LEVELS = {
     "exact": "an exact re-implementation",
     "formula": "a re-implementation from the published formula",
     "reconstruction": "a reconstruction, since neither code nor full text was at hand",
+    "undeclared": "that its author named no source",
     "control": "a control arm",
 }
 STATISTICS = (

@@ -21,6 +21,10 @@ NOT_TOKENS = ("pixel", "image", "video", "audio", "feature", "input_features", "
 """How names of media tensors begin; one of them may have, by chance, as many columns as there are tokens."""
 
 
+AT_ONCE = 64
+"""Prompts a call of the processor: enough to hide its fixed cost, little beside the cache."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """One prompt as model inputs on the CPU. `seconds` is what preparing took, also when it comes from the cache."""
@@ -71,14 +75,17 @@ class Preparer:
         self._bytes = 0
         self.spent = 0.0
         """Seconds that were really spent on preparing, so far."""
-        self._trusted: dict[tuple[object, ...], bool] = {}
-        """Whether prompts of a shape come out together as they do alone."""
+        self._trusted: set[tuple[object, bool]] = set()
+        """Shapes, with and without padding, that came out together as they do alone."""
+        self._alone: set[object] = set()
+        """Shapes that have to be prepared one by one."""
 
     def __call__(self, prompts: Sequence[Prompt]) -> list[Prepared | Unprepared]:
         fresh = {p.id: p for p in prompts if p.id not in self._kept}
         made: dict[str, Prepared | Unprepared] = {}
         for alike in self._by_shape(list(fresh.values())):
-            made |= self._together(alike) or {p.id: self._prepare(p) for p in alike}
+            for start in range(0, len(alike), AT_ONCE):
+                made |= self._all(alike[start : start + AT_ONCE])
         results = [made[p.id] if p.id in made else self._kept[p.id] for p in prompts]
         for prompt, result in zip(prompts, results, strict=True):
             self._keep(prompt.id, result)
@@ -102,11 +109,22 @@ class Preparer:
             groups.setdefault(prompt.id if key is None else key, []).append(prompt)
         return list(groups.values())
 
-    def _together(self, prompts: list[Prompt]) -> dict[str, Prepared | Unprepared] | None:
-        """All of them by one call; None where that fails or cannot be trusted, for whatever reason."""
+    def _all(self, prompts: list[Prompt]) -> dict[str, Prepared | Unprepared]:
+        """Prompts of one shape, together where that works, else one by one."""
         key = shape(prompts[0]) if len(prompts) > 1 and self.processor is not self.tokenizer else None
-        if key is None or not self._trusted.get(key, True):
-            return None
+        if key is not None and key not in self._alone:
+            started = time.perf_counter()
+            found = self._together(prompts, key)
+            if found is not None:
+                return found
+            self.spent += time.perf_counter() - started
+        found = {p.id: self._prepare(p) for p in prompts}
+        if key is not None and all(isinstance(made, Prepared) for made in found.values()):
+            self._alone.add(key)  # none of them was at fault: it is the processor
+        return found
+
+    def _together(self, prompts: list[Prompt], key: object) -> dict[str, Prepared | Unprepared] | None:
+        """All of them by one call; None where that fails or cannot be trusted, for whatever reason."""
         started = time.perf_counter()
         try:
             media = [decoded(p) for p in prompts]
@@ -116,15 +134,17 @@ class Preparer:
         except Exception:  # one of them is at fault, and fails alone
             return None
         if rows is None:
-            self._trusted[key] = False
             return None
         seconds = (time.perf_counter() - started) / len(prompts)
-        self.spent += seconds * len(prompts)
-        if key not in self._trusted:
-            ends = sorted(range(len(rows)), key=lambda i: rows[i]["input_ids"].shape[1])
-            self._trusted[key] = all(same(rows[i], self._inputs(prompts[i])) for i in (ends[0], ends[-1]))
-            if not self._trusted[key]:
+        ends = sorted(range(len(rows)), key=lambda i: rows[i]["input_ids"].shape[1])
+        shortest, longest = (rows[i]["input_ids"].shape[1] for i in (ends[0], ends[-1]))
+        trust = (key, shortest < longest)  # prompts of one length say nothing about padding
+        if trust not in self._trusted:
+            if not all(same(rows[i], self._inputs(prompts[i])) for i in (ends[0], ends[-1])):
                 return None
+            self._trusted.add(trust)
+        # Checking is work that no prompt is charged for: spent, and credited to nobody.
+        self.spent += time.perf_counter() - started
         return {p.id: self._checked(p, row, seconds) for p, row in zip(prompts, rows, strict=True)}
 
     def _prepare(self, prompt: Prompt) -> Prepared | Unprepared:

@@ -62,7 +62,7 @@ Disclosures:
 * Questions are held out by content and wording (sums), by content and place (shapes) or by pair of words (reading).
   The same sum in other words, or the same shape elsewhere, may have been trained.
 * Requests inside English safety prompts occur in training, in text and as layout text only, harmful ones refused.
-* The model says "no" to ECSO's question whether a response is harmful, whatever the response in the cases tried.
+* ECSO's question whether a response is harmful is seldom answered with "yes": the language stage saw it in text only.
 * The vision tower names word pieces, so it is far more of a reader than CLIP is.
 * English beyond the sentences of its training is noise to it; unknown words become `[unk]`.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 from harness import organism, residual
 from harness.models.hf import HFModel
 from harness.models.hf_prepare import Prepared
-from harness.types import GenerationConfig, Prompt
+from harness.types import GenerationConfig, Image, Prompt
 from tests.tiny_architectures import BUILDERS, VISION
 from tests.tiny_models import loaded, noise, prompts_for
 
@@ -123,3 +124,48 @@ def test_prompts_prepared_together_are_those_prepared_alone(model: HFModel) -> N
         if isinstance(made, Prepared) and isinstance(alone, Prepared):
             assert made.inputs.keys() == alone.inputs.keys() and made.length == alone.length
             assert all(torch.equal(made.inputs[k], alone.inputs[k]) for k in alone.inputs)
+
+
+class OneMore:
+    """A processor that adds an input of one entry a token, padded as `side` says, under a `name`."""
+
+    def __init__(self, inner: Any, name: str, side: str) -> None:
+        self.inner, self.name, self.side = inner, name, side
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.inner, attribute)
+
+    def apply_chat_template(self, chat: list[Any], **options: Any) -> Any:
+        made = self.inner.apply_chat_template(chat, **options)
+        ids, mask = made["input_ids"], made["attention_mask"]
+        rows = [torch.arange(1, int(m.sum()) + 1) for m in mask]
+        width = ids.shape[1]
+        pad = [(0, width - len(r)) if self.side == "right" else (width - len(r), 0) for r in rows]
+        made[self.name] = torch.stack([torch.nn.functional.pad(r, p) for r, p in zip(rows, pad, strict=True)])
+        return made
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("some_types", "right"), ("image_seq_mask", "left"), ("some_types", "left")]
+)
+@pytest.mark.parametrize("even_first", [True, False])
+def test_a_processor_that_pads_otherwise_is_not_trusted(name: str, side: str, even_first: bool) -> None:
+    """Prompts of one length say nothing about padding, and must not vouch for others."""
+    model = HFModel(loaded("llava").path, device="cpu")
+    model.prepare.processor = OneMore(model.prepare.processor, name, side)
+    even = [Prompt.user("what?", noise(16, 16, n)) for n in range(3)]
+    ragged = [Prompt.user("what? " * n, noise(16, 16, n)) for n in (4, 2, 3)]
+    for prompts in (even, ragged) if even_first else (ragged, even):
+        for prompt, made in zip(prompts, model.prepare(prompts), strict=True):
+            alone = model.prepare._prepare(prompt)
+            assert isinstance(made, Prepared) and isinstance(alone, Prepared)
+            assert all(torch.equal(made.inputs[k], alone.inputs[k]) for k in alone.inputs)
+
+
+def test_one_bad_picture_fails_alone_and_the_others_stay_together() -> None:
+    model = HFModel(loaded("llava").path, device="cpu")
+    good = [Prompt.user("what? " * n, noise(16, 16, n)) for n in (1, 2, 3)]
+    broken = Image(noise(16, 16, 9).data[:60])
+    made = model.prepare([*good[:2], Prompt.user("what?", broken), good[2]])
+    assert [isinstance(m, Prepared) for m in made] == [True, True, False, True]
+    assert not model.prepare._alone
