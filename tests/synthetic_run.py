@@ -148,6 +148,7 @@ def _cell(
         "n": len(rows),
         "failed": failed,
         "unjudged": 0,
+        "unscored": {},
         "broken_samples": sum(s.error is not None for s in rows),
         "decoding": asdict(GenerationConfig(32 if kind == "utility" else 256)),
     }
