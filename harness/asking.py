@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import math
 import time
 from dataclasses import replace
 
 from harness.contracts import Model, PluginError
+from harness.serial import response_to_json
 from harness.types import GenerationConfig, Prompt, Response
 
 log = logging.getLogger("gapbench")
@@ -42,11 +43,14 @@ def ask(model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[R
 def _checked(answer: object) -> Response:
     if not isinstance(answer, Response):
         return Response.failed(f"the model answered with a {type(answer).__name__}, not a Response")
-    numbers = [*vars(answer.cost).values(), *answer.trace.signals.values(), answer.trace.score or 0.0]
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
-        return Response.failed("the trace of the answer holds a number that is not finite")
-    if min(vars(answer.cost).values()) < 0:
-        return Response.failed("the answer has a cost below zero")
+    if not isinstance(answer.text, str | None) or not isinstance(answer.error, str | None):
+        return Response.failed("the text or the error of the answer is not a string")
+    try:
+        json.dumps(response_to_json(answer), allow_nan=False)  # what cannot be written down must not end the run
+        if not all(isinstance(n, int | float) and n >= 0 for n in vars(answer.cost).values()):
+            return Response.failed("the answer has a cost that is no number, or below zero")
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        return Response.failed(f"the trace of the answer cannot be written down: {error}")
     return answer
 
 

@@ -52,6 +52,13 @@ def _ask(judge: Judge, samples: Sequence[Sample], responses: Sequence[Response])
 def _checked(sample: Sample, verdict: object) -> Verdict:
     if not isinstance(verdict, Verdict):
         return Verdict.unscored(f"judge answered with a {type(verdict).__name__}, not a Verdict")
+    if not isinstance(verdict.rationale, str) or not isinstance(verdict.raw, str):
+        return Verdict.unscored("judge gave a rationale or a raw answer that is not a string")
+    if not isinstance(verdict.score, int | float | None):
+        kind = type(verdict.score).__name__
+        return Verdict.unscored(f"judge gave a score that is a {kind}, not a number", verdict.raw)
+            f"judge gave a score that is a {type(verdict.score).__name__}, not a number", verdict.raw
+        )
     allowed = UTILITY_OUTCOMES if sample.kind == "utility" else SAFETY_OUTCOMES
     if verdict.outcome not in allowed:
         return Verdict.unscored(f"judge answered {verdict.outcome} to a {sample.kind} sample", verdict.raw)

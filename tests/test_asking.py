@@ -93,10 +93,20 @@ def test_what_is_no_list_of_responses_fails(got: Any) -> None:
         Trace(cost=Cost(target_calls=-1)),
         Trace(score=float("nan")),
         Trace(signals={"alpha": float("nan")}),
+        Trace(signals=None),  # type: ignore[arg-type]
+        Trace(signals={"alpha": object()}),  # type: ignore[dict-item]
+        Trace(undefended=b"bytes"),  # type: ignore[arg-type]
+        Trace(cost=None),  # type: ignore[arg-type]
+        Trace(cost=Cost(seconds="long")),  # type: ignore[arg-type]
     ],
 )
 def test_numbers_that_are_no_numbers_fail(trace: Trace) -> None:
     (answer,) = ask(Does(lambda prompts: [Response("x", trace=trace)]), PROMPTS[:1], CONFIG)
+    assert answer.error
+
+
+def test_a_text_that_is_no_string_fails() -> None:
+    (answer,) = ask(Does(lambda prompts: [Response(5)]), PROMPTS[:1], CONFIG)  # type: ignore[arg-type]
     assert answer.error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -35,7 +36,20 @@ GOOD = Response("a whole sentence as an answer .")
 
 @pytest.mark.parametrize(
     "answers",
-    [ValueError("no"), [], None, "safe", [None], [{"outcome": "safe"}], [Verdict(Outcome.CORRECT)], [GOOD], [GOOD] * 2],
+    [
+        ValueError("no"),
+        [],
+        None,
+        "safe",
+        [None],
+        [{"outcome": "safe"}],
+        [Verdict(Outcome.CORRECT)],
+        [Verdict(Outcome.SAFE, rationale=5)],  # type: ignore[arg-type]
+        [Verdict(Outcome.SAFE, raw=b"x")],  # type: ignore[arg-type]
+        [Verdict(Outcome.SAFE, score=Decimal("0.5"))],  # type: ignore[arg-type]
+        [GOOD],
+        [GOOD] * 2,
+    ],
 )
 def test_whatever_a_judge_does_wrong_is_unscored(answers: Any) -> None:
     (verdict,) = judge_all(Says(answers), [sample()], [GOOD])
