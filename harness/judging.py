@@ -57,8 +57,6 @@ def _checked(sample: Sample, verdict: object) -> Verdict:
     if not isinstance(verdict.score, int | float | None):
         kind = type(verdict.score).__name__
         return Verdict.unscored(f"judge gave a score that is a {kind}, not a number", verdict.raw)
-            f"judge gave a score that is a {type(verdict.score).__name__}, not a number", verdict.raw
-        )
     allowed = UTILITY_OUTCOMES if sample.kind == "utility" else SAFETY_OUTCOMES
     if verdict.outcome not in allowed:
         return Verdict.unscored(f"judge answered {verdict.outcome} to a {sample.kind} sample", verdict.raw)
