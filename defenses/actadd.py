@@ -42,6 +42,9 @@ class ActAdd(SteeringDefense):
         ),
     )
 
+    knob: ClassVar[str | None] = "scale"
+    knob_values: ClassVar[tuple[float, ...]] = GRID
+
     def __init__(
         self,
         scale: float | str = AUTO,

@@ -16,6 +16,8 @@ class RandomRefuse(GateDefense):
     """
 
     fidelity: ClassVar[Fidelity] = Fidelity("control", "gapbench")
+    knob: ClassVar[str | None] = "p"
+    knob_values: ClassVar[tuple[float, ...]] = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
     def __init__(self, p: float = 0.5, seed: int = 0) -> None:
         if not 0 <= p <= 1:

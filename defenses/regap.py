@@ -57,6 +57,8 @@ class ReGap(DriftSteering):
         ),
     )
 
+    knob: ClassVar[str | None] = "alpha_max"
+
     def __init__(
         self,
         alpha_max: float | str = AUTO,

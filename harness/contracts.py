@@ -168,6 +168,10 @@ class Defense(Plugin):
     requires: ClassVar[Capability] = Capability.GENERATE
     needs_fit: ClassVar[bool] = False
     fidelity: ClassVar[Fidelity] = Fidelity("undeclared", "no source declared")
+    knob: ClassVar[str | None] = None
+    """The constructor argument that trades safety for utility: what `gapbench sweep` varies."""
+    knob_values: ClassVar[tuple[float, ...]] = ()
+    """Values of the knob worth trying, from weak to strong."""
 
     def fit(self, model: Model, calibration: Calibration) -> Self:
         return self

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Inputs = Literal["media", "all"]
+GRID = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5)
+"""Strengths that are tried, in units of the method's own vector."""
 POSITIONS = ("last", "prompt", "media", "generated", "all")
 PHASES = ("prefill", "decode", "both")
 
@@ -50,6 +52,8 @@ class SteeringDefense(Defense):
 
     requires: ClassVar[Capability] = Capability.GENERATE | Capability.ACTIVATIONS
     needs_fit: ClassVar[bool] = True
+    knob: ClassVar[str | None] = "alpha"
+    knob_values: ClassVar[tuple[float, ...]] = GRID
     positions: str = "last"
     phase: str = "prefill"
     inputs: Inputs = "media"

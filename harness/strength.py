@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from harness.calibration import Calibration, Kind
 from harness.contracts import Model, PluginError
-from harness.steering import SteeringDefense
+from harness.steering import GRID, SteeringDefense
 from harness.types import GenerationConfig, Prompt, Response
 
 AUTO = "auto"
-GRID = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5)
 PROMPTS_A_KIND = 48
 # Beyond this over the allowed loss, stronger steering is not tried: it only breaks the model further.
 HOPELESS = 0.2

@@ -102,7 +102,7 @@ UNUSUAL: dict[str, Any] = {
 @pytest.mark.parametrize("name", [n for n in POINTS if made(n, {}).needs_fit])
 def test_every_parameter_is_kept_under_its_own_name(name: str) -> None:
     usual = made(name, {}).params()
-    given = UNUSUAL | {"inputs": "media" if usual["inputs"] == "all" else "all"}
+    given = UNUSUAL | {"inputs": "media" if usual.get("inputs") == "all" else "all"}
     given = {n: given[n] for n in usual}
     assert not [n for n in usual if usual[n] == given[n]]
     assert made(name, given).params() == given
