@@ -113,6 +113,7 @@ class ReGap(DriftSteering):
         self.width = width
         self.gamma = gamma
         self.signal_layers = signal_layers
+        self.reads_first = schedule == "two_pass"
 
     _learnt: dict[tuple[float, str], float] | None = None
     signal_layers_: Tensor

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.contracts import PluginError
 from harness.models.hf_prepare import Unprepared
@@ -18,13 +20,21 @@ if TYPE_CHECKING:
     from harness.models.hf import HFModel
     from harness.models.hf_batch import Batch
 
-Where = Literal["last", "mean_prompt", "mean_media"]
+Where = str
+"""last; last-<k>: the k-th token before the last; mean_prompt, mean_media, mean_text: the mean over all prompt tokens,
+over those that stand for images, video and sound, over the others; mean_last-<k>: over the last k tokens."""
+NAMED = ("last", "mean_prompt", "mean_media", "mean_text")
+COUNTED = re.compile(r"(last|mean_last)-(\d+)")
+EMPTY = {
+    "mean_media": "the prompt holds no image, video or sound to read the mean of",
+    "mean_text": "the prompt holds no text to read the mean of",
+}
 
 
 def states_of(model: HFModel, prompts: Sequence[Prompt], where: Where) -> list[torch.Tensor | str]:
     """One [layers, d] float32 CPU tensor a prompt, all layers, or a sentence that says why there is none."""
-    if where not in ("last", "mean_prompt", "mean_media"):
-        raise PluginError(f"There are no positions {where!r} to read: use last, mean_prompt, mean_media.")
+    if where not in NAMED and not COUNTED.fullmatch(where):
+        raise PluginError(f"There are no positions {where!r} to read: use {', '.join(NAMED)}, last-2, mean_last-2.")
 
     def work(batch: Batch) -> list[torch.Tensor | str]:
         return _batch_states(model, batch, where)
@@ -72,7 +82,9 @@ def _batch_states(model: HFModel, batch: Batch, where: Where) -> list[torch.Tens
 
     handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(layers(model))]
     try:
-        model.prefill(batch)
+        # States of other columns than the last are there to be read only where all columns are computed.
+        with nullcontext() if where == "last" else model.prefix.paused():
+            model.prefill(batch)
     finally:
         for handle in handles:
             handle.remove()
@@ -80,7 +92,7 @@ def _batch_states(model: HFModel, batch: Batch, where: Where) -> list[torch.Tens
         # A layer skipped here (cross-attention without a picture): the stream passes it unchanged.
         pooled.setdefault(i, pooled[i - 1])
     states = torch.stack([pooled[i] for i in range(len(handles))], dim=1)
-    empty = "the prompt holds no image, video or sound to read the mean of"
+    empty = EMPTY.get(where, f"the prompt is too short to read {where} of")
     return [s if w.any() else empty for s, w in zip(states, weights, strict=True)]
 
 
@@ -88,10 +100,19 @@ def _weights(batch: Batch, where: Where) -> torch.Tensor:
     """[rows, width] bool: the columns to pool."""
     import torch
 
+    column = torch.arange(batch.width)[None]
+    inside = column >= batch.width - torch.tensor(batch.lengths)[:, None]
     if where == "mean_media":
         return batch.media
-    starts = batch.width - torch.tensor(batch.lengths)[:, None]
-    return torch.arange(batch.width)[None] >= starts
+    if where == "mean_text":
+        return inside & ~batch.media
+    if counted := COUNTED.fullmatch(where):
+        count = int(counted[2])
+        if counted[1] == "last":
+            return inside & (column == batch.width - 1 - count)
+        # All of them or none: the mean of fewer would be that of other tokens.
+        return inside & (column >= batch.width - count) & (torch.tensor(batch.lengths)[:, None] >= count)
+    return inside
 
 
 def _mean(states: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:

@@ -59,6 +59,9 @@ class SteeringDefense(Defense):
     inputs: Inputs = "media"
     sign: int = 1
     max_over_refusal: float = 0.05
+    reads_first: bool = False
+    """Whether `doses` sends the prompts through the model. Then what these passes and the answering one have in common
+    is computed once, where the model allows it: all columns but the last, when only the last is edited."""
     layers_: Tensor
     strength_: float
 
@@ -103,6 +106,17 @@ class SteeringDefense(Defense):
     def respond(self, model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
         if not hasattr(self, "strength_"):
             raise PluginError(f"{self.plugin_name or type(self).__name__} is not fitted: call fit(model, calibration)")
+        if not self.reads_first:
+            return self._answered(model, prompts, config)
+        from harness.residual import root
+
+        target, answers = root(model), dict[int, Response]()
+        for rows in target.together(prompts):
+            with target.prefix.sharing():
+                answers.update(zip(rows, self._answered(model, [prompts[i] for i in rows], config), strict=True))
+        return [answers[i] for i in range(len(prompts))]
+
+    def _answered(self, model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
         started = time.perf_counter()
         doses = self.doses(model, prompts)
         read = [p for p in prompts if doses[p.id].extra_passes]

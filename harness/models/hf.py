@@ -18,6 +18,7 @@ from harness.models.hf_batch import Batch, collate, grouped
 from harness.models.hf_checkpoint import Checkpoint
 from harness.models.hf_decode import Answer, SeededSampling, StopStrings, finished
 from harness.models.hf_memory import free_unused, out_of_memory
+from harness.models.hf_prefix import PrefixCache
 from harness.models.hf_prepare import Prepared, Unprepared
 from harness.models.hf_quiet import one_sentence, quiet
 from harness.types import Cost, GenerationConfig, Prompt, Response, Trace
@@ -51,6 +52,11 @@ class HFModel(Checkpoint):
     def edits(self) -> list[Any]:
         """The edits of `harness.residual` that are active: what is read under them is not kept on disk."""
         return []
+
+    @cached_property
+    def prefix(self) -> PrefixCache:
+        """Keys and values that several calls on one batch may share."""
+        return PrefixCache(self)
 
     def load(self) -> None:
         self.module  # noqa: B018 - loads on first use
@@ -87,7 +93,9 @@ class HFModel(Checkpoint):
 
     def prefill(self, batch: Batch) -> torch.Tensor:
         """[rows, vocab] float32: the forward pass over the prompts that `generate` begins with, and no more."""
-        out = self._run(batch, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+        out = self.run(
+            batch, self.prefix.inputs_for(batch), max_new_tokens=1, output_logits=True, return_dict_in_generate=True
+        )
         return out.logits[0].float()  # type: ignore[no-any-return]
 
     def batches(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Batch]]:
@@ -96,6 +104,16 @@ class HFModel(Checkpoint):
             rows = _all_there(self.prepare(prompts))
         for chosen in grouped(rows, self.batch_size):
             yield chosen, self._collate([rows[i] for i in chosen])
+
+    def together(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Indices of prompts that go through the model as one batch; those that cannot be prepared come last."""
+        with quiet():
+            made = self.prepare(prompts)
+        rows = {i: p for i, p in enumerate(made) if isinstance(p, Prepared)}
+        index, good = list(rows), list(rows.values())
+        groups = [[index[i] for i in group] for group in grouped(good, self.batch_size)]
+        broken = [i for i in range(len(prompts)) if i not in rows]
+        return [*groups, broken] if broken else groups
 
     def forward(self, batch: Batch, **kwargs: Any) -> Any:
         """The module's output for a batch, with gradients where the caller has them on (`Capability.GRADIENTS`)."""
@@ -160,8 +178,9 @@ class HFModel(Checkpoint):
     def _decode(self, batch: Batch, config: GenerationConfig) -> list[Answer]:
         sampling = [SeededSampling(batch.prompt_ids, config)] if config.temperature > 0 else []
         stops = StopStrings(self.tokenizer, batch.width, config.stop)
-        out = self._run(
+        out = self.run(
             batch,
+            self.prefix.inputs_for(batch),
             max_new_tokens=config.max_new_tokens,
             logits_processor=sampling,
             stopping_criteria=[stops] if config.stop else [],
@@ -179,9 +198,16 @@ class HFModel(Checkpoint):
             for i, row in enumerate(batch.rows)
         ]
 
-    def _run(
-        self, batch: Batch, *, logits_processor: Sequence[Any] = (), stopping_criteria: Sequence[Any] = (), **how: Any
+    def run(
+        self,
+        batch: Batch,
+        inputs: dict[str, Any],
+        *,
+        logits_processor: Sequence[Any] = (),
+        stopping_criteria: Sequence[Any] = (),
+        **how: Any,
     ) -> Any:
+        """`generate` of transformers on `inputs`, which are those of `batch` or go on from kept keys and values."""
         from transformers import GenerationConfig as Decoding
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
@@ -193,7 +219,7 @@ class HFModel(Checkpoint):
         }
         with self.running(batch), quiet():
             return self.module.generate(
-                **batch.inputs,
+                **inputs,
                 generation_config=Decoding(do_sample=False, use_cache=self._use_cache, **ids, **how),
                 logits_processor=LogitsProcessorList(logits_processor),
                 stopping_criteria=StoppingCriteriaList(stopping_criteria),
