@@ -21,6 +21,7 @@ COSTS = ("target_calls", "prompt_tokens", "generated_tokens", "extra_forward_pas
 class Frame:
     """Columns of n rows. Labels are object arrays: names that are not valid Unicode must not stop a report.
 
+    `score` is the defense's own, NaN where it notes none.
     `pair` is a hash of (task, sample, prompt) and `prompt` one of (prompt, kind). `cluster` is a hash of the base
     question, which tasks may share (`Sample.cluster` is a global name); a sample that names none has its own id there,
     which belongs to its task, since benchmarks number their samples alike. Hashes, so that the order of rows decides
@@ -30,6 +31,7 @@ class Frame:
     labels: dict[str, Array]
     costs: dict[str, Array]
     triggered: Array
+    score: Array
     failed: Array
     pair: Array
     prompt: Array
@@ -45,6 +47,7 @@ class Frame:
             labels={name: column[mask] for name, column in self.labels.items()},
             costs={name: column[mask] for name, column in self.costs.items()},
             triggered=self.triggered[mask],
+            score=self.score[mask],
             failed=self.failed[mask],
             pair=self.pair[mask],
             prompt=self.prompt[mask],
@@ -121,6 +124,7 @@ def frame(rows: Iterable[dict[str, Any]]) -> Frame:
         labels={name: label(name) for name in LABELS},
         costs={name: np.array([number(row, name) for row in rows], dtype=float) for name in COSTS},
         triggered=np.array([number(row, "triggered") for row in rows], dtype=float),
+        score=np.array([number(row, "gate") for row in rows], dtype=float),
         failed=np.array([not row["answered"] or row["error"] is not None for row in rows], dtype=bool),
         pair=hashed((row["task"], row["sample"], row["prompt_id"]) for row in rows),
         prompt=hashed((row["prompt_id"], row["kind"]) for row in rows),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.contrasts import MEDIA, UNJUDGED, between, changes
 from harness.costs import costs
 from harness.frames import Frame, frame
+from harness.signals import signals
 from harness.statistics import NO_INTERVAL, gap_interval, rate_interval
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def compute(run: Run) -> list[Figure]:
             for (model, defense, judge), arm in rows.split("model", "defense", "judge").items()
             for figure in _arm(arm)
         ]
-        return [_finite(f) for f in figures + costs(rows) + changes(rows) + utility]
+        return [_finite(f) for f in figures + costs(rows) + signals(rows) + changes(rows) + utility]
 
 
 def _finite(figure: Figure) -> Figure:

@@ -20,7 +20,7 @@ TRIGGERS = (("Triggered, benign", "kind:benign"), ("Triggered, harmful", "kind:h
 
 
 def headings() -> list[str]:
-    return [c[0] for c in COLUMNS] + [t[0] for t in TRIGGERS] + ["Fit seconds"]
+    return [c[0] for c in COLUMNS] + [t[0] for t in TRIGGERS] + ["AUROC of its score", "Fit seconds"]
 
 
 def cost_rows(group: Group) -> list[tuple[str, list[Cell]]]:
@@ -32,6 +32,7 @@ def cost_rows(group: Group) -> list[tuple[str, list[Cell]]]:
             for _, metric, variant, digits, unit in COLUMNS
         ]
         found += [percent(group.figures.get(group.model, arm, "trigger_rate", variant=v)) for _, v in TRIGGERS]
+        found.append(number(group.figures.get(group.model, arm, "score_auroc"), 2))
         if any(cell.sort is not None for cell in found):
             seconds = group.manifest["defenses"][arm].get("fit_seconds")
             rows.append((arm, [*found, number(None if seconds is None else {"value": seconds}, 1)]))
