@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test lint types check bench readme clean
+.PHONY: demo test lint types check bench readme pictures clean
 
 demo: $(VENV)/.installed  ## install, compare the defenses on the embedded model, name the HTML report
 	$(BIN)/gapbench run --out $(RUN)
 
 test: $(VENV)/.installed-dev  ## install what the tests need, and run them
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	PYTHONPATH=$(VENV)/torchvision $(BIN)/python -m pytest -n 2 --dist loadgroup -m torchvision
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,6 +28,9 @@ bench: $(VENV)/.installed  ## overhead of the harness over a bare transformers l
 readme: $(VENV)/.installed  ## the README's table and picture, from the demo's run
 	$(BIN)/python docs/readme.py $(RUN)
 
+pictures: $(VENV)/.installed  ## the pictures of docs/methods
+	$(BIN)/python docs/pictures.py
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -34,6 +38,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .[dev,browser]
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/torchvision torchvision==0.28.0
 	touch $@
 
 clean:

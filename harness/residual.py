@@ -34,7 +34,8 @@ def read(
     """States of the prompts, from one forward pass a batch: [n, len(layers), d] float32 on the CPU.
 
     `layers` None is all of them; negative numbers count from the end. `positions`: "last" the last prompt token,
-    "mean_prompt" the mean over all prompt tokens, "mean_media" over the placeholder tokens of images, video and sound.
+    "last-<k>" the k-th token before it, "mean_prompt" the mean over all prompt tokens, "mean_media" over the
+    placeholder tokens of images, video and sound, "mean_text" over the others, "mean_last-<k>" over the last k.
     Inside `edit` the edited states are seen. With `cache`, a folder, states of all layers are kept by model
     fingerprint, prompt and positions (never under an edit).
 

@@ -53,12 +53,12 @@ class Edit:
             raise PluginError(f"There is no phase {phase!r}: use {', '.join(PHASES)}.")
         self.model, self.fn = model, fn
         self.positions, self.phase, self.strength = positions, phase, strength
-        self.past = 0
+        self.end = 0
 
     def note_position(self, module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        """The absolute column of the first state of a forward pass is the number of columns already in the cache."""
+        """The absolute column after the last of a forward pass: those in the cache, and those that it is given."""
         past = kwargs.get("past_key_values")
-        self.past = int(past.get_seq_length()) if past is not None else 0
+        self.end = (int(past.get_seq_length()) if past is not None else 0) + kwargs["input_ids"].shape[1]
 
     def hook(self, layer: int) -> Callable[[Any, Any, Any], Any]:
         def act(module: Any, args: Any, output: Any) -> Any:
@@ -77,7 +77,9 @@ class Edit:
             calls = "generate, logits, forward, read"
             raise PluginError(f"An edit acts on calls made through the model ({calls}), not on its bare module.")
         strengths = torch.tensor(self._strengths(batch))
-        chosen = self._chosen(batch, self.past, states.shape[1]) & (strengths != 0)[:, None]
+        # Counted from the end: upper layers may be given the last column alone, where nothing depends on the others.
+        past = self.end - states.shape[1]
+        chosen = self._chosen(batch, past, states.shape[1]) & (strengths != 0)[:, None]
         if not chosen.any():
             return None
         rows, columns = (index.to(states.device) for index in chosen.nonzero(as_tuple=True))
@@ -86,7 +88,7 @@ class Edit:
             rows,
             batch.prompt_ids,
             strengths.to(states)[rows][:, None],
-            _phase(self.past, states.shape[1], batch.width),
+            _phase(past, states.shape[1], batch.width),
         )
         new = self._called(states[rows, columns], site)
         return states.index_put((rows, columns), new.to(states))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +81,7 @@ def _batch_states(model: HFModel, batch: Batch, where: Where) -> list[torch.Tens
 
     handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(layers(model))]
     try:
-        # States of other columns than the last are there to be read only where all columns are computed.
-        with nullcontext() if where == "last" else model.prefix.paused():
-            model.prefill(batch)
+        model.prefill(batch, whole=where != "last")
     finally:
         for handle in handles:
             handle.remove()

@@ -39,20 +39,21 @@ def library() -> Any:
     return transformers
 
 
-def template(image: str) -> str:
-    """A chat template that puts `image` where a picture stands."""
+def template(image: str, video: str = "", audio: str = "") -> str:
+    """A chat template that puts `image`, `video` or `audio` where a picture, a video or a sound stands."""
+    parts = {"image": image, "video": video, "audio": audio, "text": "{{ p.text }}"}
+    cases = "".join(f"{{% if p.type == {name!r} %}}{text}{{% endif %}}" for name, text in parts.items())
     return (
         "{% for m in messages %}<|{{ m.role }}|>"
         "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}"
-        "{% if p.type == 'image' %}"
-        + image
-        + "{% elif p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}{% endif %}"
+        + cases
+        + "{% endfor %}{% endif %}"
         + END
         + "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
 
 
-def tokenizer(image: str, *special: str, **named: str) -> Any:
+def tokenizer(image: str, *special: str, video: str = "", audio: str = "", **named: str) -> Any:
     """One token a character: every difference shows in the text. `named` ones become attributes (`image_token`)."""
     from tokenizers import AddedToken, Tokenizer, decoders, models
     from transformers import PreTrainedTokenizerFast
@@ -63,13 +64,24 @@ def tokenizer(image: str, *special: str, **named: str) -> Any:
     core.decoder = decoders.Fuse()
     core.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in extra])
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token=PAD, eos_token=END, chat_template=template(image), extra_special_tokens=named
+        tokenizer_object=core,
+        pad_token=PAD,
+        eos_token=END,
+        chat_template=template(image, video, audio),
+        extra_special_tokens=named,
     )
 
 
 def save(
-    folder: Path, model_class: Any, config: Any, *parts: Any, processor: dict[str, Any] | None = None, video: str = ""
+    folder: Path,
+    model_class: Any,
+    config: Any,
+    *parts: Any,
+    processor: dict[str, Any] | None = None,
+    video: dict[str, Any] | None = None,
 ) -> Path:
+    """A model of random weights, its tokenizer (first of `parts`), its processors (or their settings, for those that
+    cannot be made without torchvision)."""
     import torch
 
     torch.manual_seed(0)
@@ -82,12 +94,19 @@ def save(
     model.generation_config.update(
         repetition_penalty=1.7, do_sample=True, temperature=2.0, eos_token_id=ids.eos_token_id
     )
-    for part in (model, *parts):
+    for part in (model, ids):
         part.save_pretrained(folder)
-    if processor is not None:
-        (folder / "processor_config.json").write_text(json.dumps(processor))
-    if video:
-        (folder / "video_preprocessor_config.json").write_text(
-            json.dumps({"video_processor_type": video, "merge_size": 2})
-        )
+    settings = {
+        # In one file, as in the real repositories.
+        "preprocessor_config.json": {k: v for part in parts[1:] for k, v in _settings(part).items()},
+        "processor_config.json": processor,
+        "video_preprocessor_config.json": video,
+    }
+    for name, content in settings.items():
+        if content:
+            (folder / name).write_text(json.dumps(content))
     return folder
+
+
+def _settings(part: Any) -> dict[str, Any]:
+    return dict(part if isinstance(part, dict) else json.loads(part.to_json_string()))

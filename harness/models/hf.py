@@ -91,11 +91,13 @@ class HFModel(Checkpoint):
         rows = _all_there(self.map_batches(prompts, work))
         return torch.stack(rows) if rows else torch.empty(0, self.config.get_text_config().vocab_size)
 
-    def prefill(self, batch: Batch) -> torch.Tensor:
-        """[rows, vocab] float32: the forward pass over the prompts that `generate` begins with, and no more."""
-        out = self.run(
-            batch, self.prefix.inputs_for(batch), max_new_tokens=1, output_logits=True, return_dict_in_generate=True
-        )
+    def prefill(self, batch: Batch, whole: bool = False) -> torch.Tensor:
+        """[rows, vocab] float32: the forward pass over the prompts that `generate` begins with, and no more.
+
+        `whole`: every layer computes every column, also where the answer needs the last one alone.
+        """
+        inputs = {**batch.inputs, **self._every_column} if whole else self.prefix.inputs_for(batch)
+        out = self.run(batch, inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
         return out.logits[0].float()  # type: ignore[no-any-return]
 
     def batches(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Batch]]:
@@ -171,6 +173,13 @@ class HFModel(Checkpoint):
             return [Unprepared(reason)]
         half = (len(rows) + 1) // 2
         return self._halving(rows[:half], work) + self._halving(rows[half:], work)
+
+    @property
+    def _every_column(self) -> dict[str, Any]:
+        """Gemma 4 leaves columns out of upper layers where the number of logits asked for is a number."""
+        import torch
+
+        return {"logits_to_keep": torch.tensor([-1])} if self.module._supports_logits_to_keep() else {}
 
     def _collate(self, rows: list[Prepared]) -> Batch:
         return collate(rows, self.pad_id, self.module.get_input_embeddings().weight.device)

@@ -40,7 +40,14 @@ def signature(prepared: Prepared) -> tuple[object, ...]:
     """Rows with equal signatures can be put side by side."""
     tokens = prepared.tokens
     return tuple(
-        (name, name in tokens, tuple(value.shape[2 if name in tokens else 1 :]), value.dtype)
+        (
+            name,
+            name in tokens,
+            tuple(value.shape[2 if name in tokens else 1 :]),
+            value.dtype,
+            # Encoders drop a mask that hides nothing, and not all attend alike with and without one (Phi-4-multimodal).
+            name not in tokens and "mask" in name and bool(value.all()),
+        )
         for name, value in sorted(prepared.inputs.items())
     )
 

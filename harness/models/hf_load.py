@@ -94,6 +94,7 @@ def load_model(
     """The weights in evaluation mode, through the first auto class that knows the config."""
     import transformers
 
+    config = writing_part(config)
     known: dict[str, Any] = {
         "config": config,
         "revision": revision,
@@ -118,6 +119,22 @@ def load_model(
         count = f"{len(missing)} tensors are missing, such as {missing[0]}"
         raise PluginError(f"The weights of {path} are incomplete: {count}.")
     return module.eval()
+
+
+def writing_part(config: Any) -> Any:
+    """The config of the part of an omni model that writes, else the config itself.
+
+    A model that also speaks holds a chat model of its own (same text config) beside what speaks, which is not loaded.
+    """
+    import transformers
+
+    text = config.get_text_config()
+    for name in getattr(config, "sub_configs", None) or {}:
+        part = getattr(config, name, None)
+        same = part is not None and part is not text and part.get_text_config() is text
+        if same and _knows(transformers.AutoModelForMultimodalLM, part, ""):
+            return part
+    return config
 
 
 def _knows(auto: Any, config: Any, name: str) -> bool:

@@ -46,9 +46,15 @@ def decoded(prompt: Prompt) -> Decoded:
                 pictures, about = frames(part)
                 blocks[id(part)] = {"type": "video", "video": pictures}
                 videos.append(about)
-    # Already sampled; models that write time stamps into the prompt read them from the metadata.
-    options = {"videos_kwargs": {"video_metadata": [videos], "do_sample_frames": False}} if videos else {}
-    return Decoded(blocks, options)
+    return Decoded(blocks, _sampled(videos) if videos else {})
+
+
+def _sampled(videos: list[Any]) -> dict[str, Any]:
+    """Processor options for videos whose frames are already chosen: when, for models that are told the time, and how
+    often a second, which some (Qwen-Omni) take from here only, one number for all videos of a prompt."""
+    frames = sum(len(v.frames_indices) for v in videos)
+    seconds = sum(len(v.frames_indices) / v.sampled_fps for v in videos)
+    return {"video_metadata": [videos], "do_sample_frames": False, "fps": frames / seconds}
 
 
 def frames(video: Video) -> tuple[np.ndarray, Any]:

@@ -50,15 +50,6 @@ class PrefixCache:
         finally:
             self._kept = before
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Inside, every call computes all columns."""
-        before, self._kept = self._kept, None
-        try:
-            yield
-        finally:
-            self._kept = before
-
     def inputs_for(self, batch: Batch) -> dict[str, Any]:
         """The batch's inputs, or those for its last column with the keys and values of the others."""
         if self._kept is None or not self._possible(batch):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.models.hf_load import writing_part
 from harness.models.hf_media import decoded
-from harness.models.hf_processor import NoVideo, modalities_of, tokenizer_of
+from harness.models.hf_processor import absent_of, modalities_of, tokenizer_of
 from harness.models.hf_quiet import one_sentence
 from harness.models.hf_together import rows_of, same, shape
 from harness.types import MediaError, Message, Prompt, Text
@@ -149,12 +150,10 @@ class Preparer:
 
     def _prepare(self, prompt: Prompt) -> Prepared | Unprepared:
         if lacking := sorted(prompt.modalities - self.modalities):
-            able = ", ".join(sorted(self.modalities))
-            if isinstance(getattr(self.processor, "video_processor", None), NoVideo) and lacking == ["video"]:
-                return Unprepared(
-                    "videos need the packages torchvision and av with this model: install gapbench[video]"
-                )
-            held = " and ".join(lacking)
+            able, held = ", ".join(sorted(self.modalities)), " and ".join(lacking)
+            if lacking_here := sorted(absent_of(self.processor).intersection(lacking)):
+                what = " and ".join(f"{name}s" for name in lacking_here)
+                return Unprepared(f"{what} need the package torchvision with this model: install gapbench[video]")
             return Unprepared(f"the prompt holds {held}, which this model does not take here (it takes {able})")
         started = time.perf_counter()
         try:
@@ -207,6 +206,7 @@ def placeholder_ids(config: Any, processor: Any) -> frozenset[int]:
     Looked for in the config and its parts (`image_token_id`, `video_token_index`, ...); the processor is asked only
     where the config is silent, because its `image_token` may be what stands in the template instead (Gemma 3).
     """
+    config = writing_part(config)
     names = [f"{kind}_token_{end}" for kind in ("image", "video", "audio") for end in ("id", "index")]
     sources = [config, *(getattr(config, name) for name in getattr(config, "sub_configs", {}) if hasattr(config, name))]
     found = {value for source in sources for name in names if isinstance(value := getattr(source, name, None), int)}

@@ -13,14 +13,15 @@ from harness import organism, residual
 from harness.models.hf import HFModel
 from harness.models.hf_prepare import Prepared
 from harness.types import GenerationConfig, Image, Prompt
-from tests.tiny_architectures import BUILDERS, VISION
-from tests.tiny_models import loaded, noise, prompts_for
+from tests import tiny_torchvision
+from tests.tiny_architectures import BUILDERS, MULTIMODAL, families
+from tests.tiny_models import clip, loaded, noise, prepared, prompts_for, tone
 
 GREEDY = GenerationConfig(max_new_tokens=6)
 SAMPLED = GenerationConfig(max_new_tokens=6, temperature=1.5, top_p=0.95, seed=3)
 
 
-@pytest.fixture(params=[*BUILDERS, "organism"])
+@pytest.fixture(params=[*families(BUILDERS), "organism"])
 def model(request: pytest.FixtureRequest) -> HFModel:
     if request.param != "organism":
         return loaded(request.param)  # type: ignore[no-any-return]
@@ -90,21 +91,47 @@ def test_states_do_not_depend_on_padding(model: HFModel) -> None:
         torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", VISION)
+PLACEHOLDERS = {
+    "llava": {"image": 16},
+    "llava_next": {"image": 36},
+    "gemma3": {"image": 4},
+    "idefics3": {"image": 20},
+    "mllama": {"image": 1},
+    "mistral3": {"image": 4},
+    "llava_onevision": {"image": 36, "video": 4 * 4 + 1},
+    "internvl": {"image": 4, "video": 4 * 4},
+    "video_llava": {"image": 16, "video": 4 * 17},
+    "smolvlm": {"image": 20, "video": 4 * 4},
+    "qwen2_vl": {"image": 4, "video": 2 * 4},
+    "qwen2_5_vl": {"image": 4, "video": 2 * 4},
+    "qwen3_vl": {"image": 4, "video": 2 * 4},
+    "qwen2_audio": {"audio": 10},
+    "qwen2_5_omni": {"image": 4, "audio": 10, "video": 2 * 9},
+    "qwen3_omni": {"image": 4, "audio": 5, "video": 2 * 16},
+    "phi4_multimodal": {"image": 545, "audio": 5},
+    "gemma4": {"image": 64, "audio": 10, "video": 4 * 64},
+}
+"""Tokens of a picture of 16 x 16, of 0.4 seconds of sound, and of a video of four frames of 16 x 16."""
+
+
+@pytest.mark.parametrize("name", families(MULTIMODAL))
 def test_media_positions_are_the_placeholder_tokens(name: str) -> None:
     model = loaded(name)
-    with_one = model.prepare([Prompt.user("x", noise(16, 16, 1))])[0]
-    without = model.prepare([Prompt.user("x")])[0]
-    expected = {
-        "llava": 16, "qwen2_5_vl": 4, "qwen3_vl": 4, "gemma3": 4, "idefics3": 20, "internvl": 4,
-        "llava_next": 36, "llava_onevision": 36, "mllama": 1,
-    }  # fmt: skip
-    assert int(with_one.media.sum()) == expected[name]
+    media = {"image": noise(16, 16, 1), "audio": tone(0.4, 440), "video": clip(4, 1)}
+    without = prepared(model, Prompt.user("x"))
     assert not without.media.any()
-    assert with_one.length - without.length >= expected[name]
+    assert model.modalities - {"text"} <= PLACEHOLDERS[name].keys()
+    if tiny_torchvision.AVAILABLE:
+        assert model.modalities - {"text"} == PLACEHOLDERS[name].keys()
+    for modality in model.modalities - {"text"}:
+        found = prepared(model, Prompt.user("x", media[modality]))
+        assert int(found.media.sum()) == PLACEHOLDERS[name][modality], modality
+        assert found.length - without.length >= PLACEHOLDERS[name][modality]
+        tokens = model.tokenizer.convert_ids_to_tokens(found.inputs["input_ids"][0][found.media])
+        assert len(set(tokens)) == 1 and tokens[0] in model.tokenizer.all_special_tokens
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", families(BUILDERS))
 def test_the_decoder_is_found_and_not_the_tower(name: str) -> None:
     model = loaded(name)
     found = residual.layers(model)
