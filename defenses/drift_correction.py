@@ -16,6 +16,11 @@ class DriftCorrection(DriftSteering):
     layers        edited decoder layers; by default all in the band `depth`, two fractions of the depth
     orthogonalise none; d_perp_r: drift without its refusal part; r_perp_d: refusal direction without its drift part
     drift_class   pairs that the drift is measured on: benign, harmful or balanced
+    pooling       modality: each medium (image, audio+image, ...) has a drift of its own; pooled: one for all
+    variants      media variants of the calibration set that drift is measured on; None: all
+    questions     base questions of each kind that directions are fitted on, at most; None: all
+    refusal_from  each: every layer its own refusal direction; best: that of the layer which tells text best
+    read_tokens   states are means over the last so many prompt tokens
     form          shift: h - alpha d;  unit: h - alpha m d/|d|, m the mean norm of d over the edited layers;
                   projection: h - alpha <h - mu_text, d/|d|> d/|d|
     sign          -1 is the sign-flipped control, at the strength of the method itself

@@ -4,8 +4,8 @@ from typing import ClassVar, Literal, Self
 
 from harness.calibration import Calibration
 from harness.contracts import Fidelity, Model
-from harness.directions import DriftClass, Orthogonalise, random_like
-from harness.drift import DriftSteering, Form
+from harness.directions import DriftClass, Orthogonalise, RefusalFrom, random_like
+from harness.drift import DriftSteering, Form, Pooling
 from harness.steering import Inputs, checked
 from harness.strength import AUTO
 
@@ -29,6 +29,11 @@ class RandomDirection(DriftSteering):
         depth: tuple[float, float] = (0.25, 0.75),
         orthogonalise: Orthogonalise = "none",
         drift_class: DriftClass = "benign",
+        pooling: Pooling = "modality",
+        variants: list[str] | None = None,
+        questions: int | None = None,
+        refusal_from: RefusalFrom = "each",
+        read_tokens: int = 1,
         form: Form = "shift",
         positions: str = "last",
         phase: str = "prefill",
@@ -42,6 +47,11 @@ class RandomDirection(DriftSteering):
             depth=depth,
             orthogonalise=orthogonalise,
             drift_class=drift_class,
+            pooling=pooling,
+            variants=variants,
+            questions=questions,
+            refusal_from=refusal_from,
+            read_tokens=read_tokens,
             form=form,
             positions=positions,
             phase=phase,
@@ -53,5 +63,6 @@ class RandomDirection(DriftSteering):
 
     def fit(self, model: Model, calibration: Calibration) -> Self:
         super().fit(model, calibration)
+        self.media_, self.drifts_ = [], self.drifts_[:0]
         self.drift_ = random_like(self.drift_ if self.match == "drift" else self.refusal_, self.seed)
         return self

@@ -3,26 +3,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
-from harness.calibration import Calibration, Kind
+from harness.calibration import Calibration, Kind, media_of
 from harness.contracts import Fidelity, Model, PluginError
-from harness.directions import DriftClass, Orthogonalise, auroc
-from harness.drift import DriftSteering, Form
+from harness.directions import DriftClass, Orthogonalise, RefusalFrom, auroc
+from harness.drift import Form, Pooling
 from harness.gates import Gate, Ramp
-from harness.steering import Dose, Inputs, checked, on, valid_layers
+from harness.self_rectification import Schedule, SelfRectifying, Signal, SignalUnit
+from harness.steering import Dose, Inputs, checked, on
 from harness.strength import AUTO, choose, given, strength_of, validation_prompts
 from harness.types import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Signal = Literal["gap", "absolute", "ratio"]
-Schedule = Literal["two_pass", "one_pass"]
 TRIALS = (0.1, 0.3, 1.0, 2.0)
 
 
-class ReGap(DriftSteering):
+class ReGap(SelfRectifying):
     """Corrects modality drift as strongly as the model, once corrected, calls the input harmful (reconstruction).
 
     A trial correction of strength alpha0 lets the later layers recover the refusal projection of harmful inputs: the
@@ -35,7 +34,7 @@ class ReGap(DriftSteering):
                   pass itself; needs signal=absolute
     signal        gap: <h_corrected - h_plain, r>/|r|^2;  absolute: <h_corrected - c, r>/|r|^2, c the midpoint of the
                   text means;  ratio: corrected over plain absolute signal. At the last prompt token, averaged over the
-                  signal layers
+                  signal layers; with signal_unit "norm" over |r| instead of |r|^2
     gate          clipped_linear from tau to tau + width, sigmoid of temperature width/8 around tau, or hard at tau
     tau, width    None: from the validation split, s_lo the 95th percentile of benign and s_hi the median of harmful
                   prompts with media; width = s_hi - s_lo, tau = s_lo (sigmoid: the middle)
@@ -51,7 +50,6 @@ class ReGap(DriftSteering):
             "no public code or full text: equations, layers, positions, strengths and calibration data are "
             "reconstructed, and every open choice is a parameter",
             "the signal is read as the change of the refusal projection under a trial correction",
-            "drift is pooled over modalities",
             "on the organism the default, drift orthogonal to the refusal direction, has next to no effect; what "
             "orthogonalise=none gains there is owed to the part of the drift along the refusal direction",
         ),
@@ -66,6 +64,7 @@ class ReGap(DriftSteering):
         alpha_min: float = 0.0,
         schedule: Schedule = "two_pass",
         signal: Signal = "gap",
+        signal_unit: SignalUnit = "distance",
         gate: Gate = "clipped_linear",
         tau: float | None = None,
         width: float | None = None,
@@ -75,6 +74,11 @@ class ReGap(DriftSteering):
         signal_layers: list[int] | None = None,
         orthogonalise: Orthogonalise = "d_perp_r",
         drift_class: DriftClass = "balanced",
+        pooling: Pooling = "modality",
+        variants: list[str] | None = None,
+        questions: int | None = None,
+        refusal_from: RefusalFrom = "each",
+        read_tokens: int = 1,
         form: Form = "shift",
         positions: str = "last",
         phase: str = "prefill",
@@ -88,6 +92,11 @@ class ReGap(DriftSteering):
             depth=depth,
             orthogonalise=orthogonalise,
             drift_class=drift_class,
+            pooling=pooling,
+            variants=variants,
+            questions=questions,
+            refusal_from=refusal_from,
+            read_tokens=read_tokens,
             form=form,
             positions=positions,
             phase=phase,
@@ -98,6 +107,7 @@ class ReGap(DriftSteering):
         given("alpha0", alpha0)
         checked("schedule", schedule, get_args(Schedule))
         checked("signal", signal, get_args(Signal))
+        checked("signal_unit", signal_unit, get_args(SignalUnit))
         checked("gate", gate, get_args(Gate))
         if schedule == "one_pass" and signal != "absolute":
             raise PluginError(f"regap(schedule=one_pass) cannot read signal={signal} in one pass: set signal=absolute")
@@ -108,6 +118,7 @@ class ReGap(DriftSteering):
         self.alpha_min = alpha_min
         self.schedule = schedule
         self.signal = signal
+        self.signal_unit = signal_unit
         self.gate = gate
         self.tau = tau
         self.width = width
@@ -115,16 +126,12 @@ class ReGap(DriftSteering):
         self.signal_layers = signal_layers
         self.reads_first = schedule == "two_pass"
 
-    _learnt: dict[tuple[float, str], float] | None = None
-    signal_layers_: Tensor
-    later_layers_: Tensor
-    trial_: float
     tau_: float
     width_: float
 
     def fit(self, model: Model, calibration: Calibration) -> Self:
         self.learn(model, calibration)
-        self._place_signal(len(self.drift_))
+        self.place_signal(len(self.drift_))
         self.tau_, self.width_, self.strength_ = 0.0, 1.0, self.alpha_min
         self._learnt = {}
         trial = given("alpha0", self.alpha0)
@@ -150,7 +157,7 @@ class ReGap(DriftSteering):
     def _validation_signals(self, model: Model, calibration: Calibration) -> list[list[float]]:
         """Of harmful and of benign prompts with media."""
         kinds: tuple[Kind, ...] = ("harmful", "benign")
-        found = [self._signals(model, validation_prompts(self, calibration, kind)) for kind in kinds]
+        found = [self.signals(model, validation_prompts(self, calibration, kind)) for kind in kinds]
         return [[s for s in scores.values() if math.isfinite(s)] for scores in found]
 
     def doses(self, model: Model, prompts: Sequence[Prompt]) -> dict[str, Dose]:
@@ -158,10 +165,10 @@ class ReGap(DriftSteering):
         acted = {p.id: p for p in prompts if self.acts_on(p)}
         if self.schedule == "one_pass":
             # The signal comes during the generating pass; until then 1 says that the prompt is acted on.
-            return doses | {key: Dose(strength=1.0) for key in acted}
-        scores = self._signals(model, list(acted.values()))
-        for key in acted:
-            doses[key] = Dose(extra_passes=1 if self.signal == "absolute" else 2)
+            return doses | {key: Dose(strength=1.0, medium=media_of(p)) for key, p in acted.items()}
+        scores = self.signals(model, list(acted.values()))
+        for key, prompt in acted.items():
+            doses[key] = Dose(extra_passes=1 if self.signal == "absolute" else 2, medium=media_of(prompt))
             self._decide(doses[key], scores[key])
         return doses
 
@@ -176,7 +183,7 @@ class ReGap(DriftSteering):
         heard: dict[str, dict[int, float]] = {}
 
         def listen(states: Tensor, site: Any) -> Tensor:
-            values = self._absolute(states, site.layer).tolist()
+            values = self.coordinate(states, site.layer).tolist()
             for key, value in zip(_ids(site), values, strict=True):
                 heard.setdefault(key, {})[site.layer] = value
                 if len(heard[key]) == len(self.signal_layers_):
@@ -187,79 +194,21 @@ class ReGap(DriftSteering):
             found = [doses[key] for key in _ids(site)]
             alpha = states.new_tensor([d.strength for d in found])[:, None].float()
             push = states.new_tensor([self.gamma * max(d.score or 0.0, 0.0) for d in found])[:, None].float()
-            step = push * on(self.refusal_[site.layer], states) - alpha * self.correction(states, site.layer)
+            taken = self.correction(states, site.layer, self.drift_of(site, media))
+            step = push * on(self.refusal_[site.layer], states) - alpha * taken
             return (states.float() + self.sign * step).to(states.dtype)
 
+        media = {key: dose.medium for key, dose in doses.items()}
         open_rows = {key: float(dose.strength > 0) for key, dose in doses.items()}
         trial = {key: self.sign * self.trial_ * is_open for key, is_open in open_rows.items()}
         where: Any = {"positions": self.positions, "phase": self.phase}
         last: Any = {"positions": "last", "phase": "prefill"}
         with (
-            edit(model, self.layers_.tolist(), self.change, strength=trial, **where),
+            self.corrected(model, trial, media),
             edit(model, self.signal_layers_.tolist(), listen, strength=open_rows, **last),
             edit(model, self.later_layers_.tolist(), follow, strength=open_rows, **where),
         ):
             yield
-
-    def _place_signal(self, depth: int) -> None:
-        """Sets `signal_layers_`; for one_pass divides the corrected layers into those before and after them."""
-        import torch
-
-        edited = self.layers_.tolist()
-        if self.signal_layers is not None:
-            read = valid_layers("signal_layers", self.signal_layers, depth)
-        elif self.schedule == "one_pass":
-            read = [edited[len(edited) // 2]]
-        else:
-            read = list(range(edited[-1] + 1, min(edited[-1] + 9, depth)))
-        before = [i for i in edited if not read or i < read[0]]
-        after = [i for i in edited if read and i > read[-1]]
-        if self.schedule == "one_pass" and read and not after:
-            after = list(range(read[-1] + 1, depth))[:1]
-        if not read or not before or (self.schedule == "two_pass" and len(before) < len(edited)):
-            raise PluginError(
-                f"regap reads its signal after the layers that it corrects, but signal_layers={read} and "
-                f"layers={edited} (of {depth}) leave no room: choose earlier layers or later signal_layers"
-            )
-        if self.schedule == "one_pass" and not after:
-            raise PluginError(f"regap(schedule=one_pass): no layer is left after signal_layers={read} (of {depth})")
-        self.signal_layers_, self.layers_, self.later_layers_ = (
-            torch.tensor(layers, dtype=torch.long) for layers in (read, before, after)
-        )
-
-    def _signals(self, model: Model, prompts: Sequence[Prompt]) -> dict[str, float]:
-        """The self-rectification signal by prompt id, under a trial correction of strength `trial_`."""
-        from harness.residual import edit, read
-
-        # While fitting, many strengths are tried on the same prompts, and the signal depends on the trial alone.
-        learnt = {} if self._learnt is None else self._learnt
-        fresh = [p for p in prompts if (self.trial_, p.id) not in learnt]
-        layers = self.signal_layers_.tolist()
-        where: Any = {"positions": self.positions, "phase": self.phase}
-        plain = None
-        if self.signal != "absolute":
-            plain = self._along(read(model.root, fresh, layers=layers, on_error="nan"))
-        with edit(model.root, self.layers_.tolist(), self.change, strength=self.trial_, **where):
-            corrected = self._along(read(model.root, fresh, layers=layers, on_error="nan"))
-        if plain is None:
-            signal = corrected
-        elif self.signal == "gap":
-            signal = corrected - plain
-        else:
-            # A projection near zero has no meaningful ratio; its sign is kept and its size bounded.
-            signal = corrected / plain.abs().clamp_min(1e-3).copysign(plain)
-        learnt.update({(self.trial_, p.id): float(s) for p, s in zip(fresh, signal, strict=True)})
-        return {p.id: learnt[self.trial_, p.id] for p in prompts}
-
-    def _along(self, states: Tensor) -> Tensor:
-        """Absolute signal [n] of states [n, signal layers, d], averaged over the layers."""
-        found = [self._absolute(states[:, i], layer) for i, layer in enumerate(self.signal_layers_.tolist())]
-        return sum(found[1:], found[0]) / len(found)
-
-    def _absolute(self, states: Tensor, layer: int) -> Tensor:
-        """Refusal coordinate [k] of states [k, d]: 0 between the text means, in units of their distance."""
-        refusal = on(self.refusal_[layer], states)
-        return (states.float() - on(self.midpoint_[layer], states)) @ refusal / refusal.square().sum().clamp_min(1e-12)
 
     def _decide(self, dose: Dose, signal: float) -> None:
         if not math.isfinite(signal):

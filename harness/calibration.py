@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,11 @@ from harness.types import Prompt, Sample, digest
 
 Kind = Literal["harmful", "benign"]
 MEDIA = frozenset({"image", "video", "audio"})
+
+
+def media_of(prompt: Prompt) -> str:
+    """`image`, or `audio+image` where a prompt has several; empty for text."""
+    return "+".join(sorted(prompt.modalities & MEDIA))
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,14 @@ class CalibrationSplit:
     def media(self, kind: Kind) -> list[Prompt]:
         """Prompts that hold a picture, video or sound."""
         return [s.prompt for s in self.samples if s.kind == kind and s.prompt.modalities & MEDIA]
+
+    def part(self, *, variants: Sequence[str] | None = None, questions: int | None = None) -> CalibrationSplit:
+        """Text and the media of `variants` (None: of all), of at most `questions` base questions of each kind."""
+        kept = [s for s in self.samples if variants is None or s.variant in variants or not s.prompt.modalities & MEDIA]
+        for kind in ("harmful", "benign") if questions is not None else ():
+            known = list(dict.fromkeys(s.cluster for s in kept if s.kind == kind))[:questions]
+            kept = [s for s in kept if s.kind != kind or s.cluster in known]
+        return CalibrationSplit(tuple(kept))
 
     def pairs(self, kind: Kind) -> list[Pair]:
         """Every media prompt with the text form of the same base question (`Sample.cluster`)."""
@@ -114,3 +127,16 @@ def _media_of_one_question(samples: Iterable[Sample]) -> set[str]:
 
 def _normal(text: str) -> str:
     return " ".join(text.lower().split())
+
+
+def spread(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most about `most` samples in their order: the same share of every variant, evenly spaced within it, for a
+    stride over all samples could fall on one variant only."""
+    variants: dict[str, list[int]] = defaultdict(list)
+    for i, sample in enumerate(samples):
+        variants[sample.variant].append(i)
+    chosen: set[int] = set()
+    for mine in variants.values():
+        n = min(len(mine), max(1, most // len(variants)))
+        chosen |= {mine[j * len(mine) // n] for j in range(n)}
+    return [s for i, s in enumerate(samples) if i in chosen]

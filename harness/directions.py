@@ -10,26 +10,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from harness.calibration import CalibrationSplit, Kind
+from harness.calibration import CalibrationSplit, Kind, Pair, media_of
 from harness.contracts import Model, PluginError
-from harness.states import last_token_states
+from harness.states import kept_states, last_token_states
+from harness.types import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Orthogonalise = Literal["none", "d_perp_r", "r_perp_d"]
 DriftClass = Literal["benign", "harmful", "balanced"]
+RefusalFrom = Literal["each", "best"]
 
 
 @dataclass(frozen=True)
 class Directions:
-    """All of shape [layers, d]: refusal direction, drift direction, mean state of the text forms of the pairs, midpoint
-    of the harmful and benign text means."""
+    """All of shape [layers, d]: refusal direction, drift direction pooled over media, mean state of the text forms of
+    the pairs, midpoint of the harmful and benign text means; and the drift of each medium by its name."""
 
     refusal: Tensor
     drift: Tensor
     text_mean: Tensor
     midpoint: Tensor
+    by_medium: dict[str, Tensor]
 
 
 def refusal_direction(harmful: Tensor, benign: Tensor) -> Tensor:
@@ -95,23 +98,54 @@ def band(n_layers: int, depth: Sequence[float]) -> list[int]:
 
 
 def paired_directions(
-    model: Model, split: CalibrationSplit, *, drift_class: DriftClass, orthogonalise: Orthogonalise
+    model: Model,
+    split: CalibrationSplit,
+    *,
+    drift_class: DriftClass,
+    orthogonalise: Orthogonalise,
+    refusal_from: RefusalFrom = "each",
+    read_tokens: int = 1,
 ) -> Directions:
-    """Fit refusal direction and drift on one split, pooled over all media variants; "balanced" weighs harmful and
-    benign pairs equally."""
+    """Fit refusal direction and drift on one split; "balanced" weighs harmful and benign pairs equally.
+
+    States are means over the last `read_tokens` prompt tokens. With `refusal_from` "best" all layers share the unit
+    refusal direction of the layer that tells harmful from benign text best, at their own mean distance along it.
+    """
     import torch
 
-    harmful, benign = (last_token_states(model, split.text(kind)) for kind in ("harmful", "benign"))  # type: ignore[arg-type]
+    def states(prompts: Sequence[Prompt]) -> Tensor:
+        return kept_states(model, prompts, "last" if read_tokens == 1 else f"mean_last-{read_tokens}")
+
+    def drift(pairs: Sequence[Pair]) -> Tensor:
+        return drift_direction(states([p.text for p in pairs]), states([p.media for p in pairs]))
+
+    harmful, benign = (states(split.text(kind)) for kind in ("harmful", "benign"))  # type: ignore[arg-type]
     refusal = refusal_direction(harmful, benign)
+    if refusal_from == "best":
+        refusal = _of_best_layer(refusal, harmful, benign)
     kinds: tuple[Kind, ...] = ("harmful", "benign") if drift_class == "balanced" else (drift_class,)
-    drift = torch.stack([paired_drift(model, split, kind) for kind in kinds]).mean(0)
+    pairs = {kind: split.pairs(kind) for kind in kinds}
+    media = sorted(set.intersection(*({media_of(p.media) for p in found} for found in pairs.values())))
+    pooled = torch.stack([drift(found) for found in pairs.values()]).mean(0)
+    by_medium = {
+        name: torch.stack([drift([p for p in found if media_of(p.media) == name]) for found in pairs.values()]).mean(0)
+        for name in media
+    }
     middle = (harmful.mean(0) + benign.mean(0)) / 2
     if orthogonalise == "d_perp_r":
-        drift = orthogonal(drift, refusal)
+        pooled, by_medium = orthogonal(pooled, refusal), {n: orthogonal(d, refusal) for n, d in by_medium.items()}
     elif orthogonalise == "r_perp_d":
-        refusal = orthogonal(refusal, drift)
-    texts = [last_token_states(model, [p.text for p in split.pairs(kind)]).mean(0) for kind in kinds]
-    return Directions(refusal, drift, torch.stack(texts).mean(0), middle)
+        refusal = orthogonal(refusal, pooled)
+    text_mean = torch.stack([states([p.text for p in found]).mean(0) for found in pairs.values()]).mean(0)
+    return Directions(refusal, pooled, text_mean, middle, by_medium)
+
+
+def _of_best_layer(refusal: Tensor, harmful: Tensor, benign: Tensor) -> Tensor:
+    area, gap = (f(projection(harmful, refusal), projection(benign, refusal)) for f in (auroc, dprime))
+    best = max(range(len(refusal)), key=lambda i: (round(float(area[i]), 4), float(gap[i])))
+    shared = unit(refusal[best]).expand_as(refusal)
+    distance = (projection(harmful, shared).mean(0) - projection(benign, shared).mean(0))[:, None]
+    return shared * distance.abs().clamp_min(1e-6)
 
 
 def paired_drift(model: Model, split: CalibrationSplit, kind: Kind) -> Tensor:

@@ -41,6 +41,8 @@ class Dose:
     signals: dict[str, float] = field(default_factory=dict)
     extra_passes: int = 0
     error: str | None = None
+    medium: str = ""
+    """The media of the prompt, where they decide what is taken away (`harness.calibration.media_of`)."""
 
 
 class SteeringDefense(Defense):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.calibration import Calibration, Kind
+from harness.calibration import Calibration, Kind, spread
 from harness.contracts import Model, PluginError
 from harness.steering import GRID, SteeringDefense
 from harness.types import GenerationConfig, Prompt, Response
@@ -89,12 +89,6 @@ def _rates(model: Model, harmful: list[Prompt], benign: list[Prompt]) -> tuple[f
     return sum(refused) / len(refused), sum(lost) / len(lost)
 
 
-def refusal_rate(model: Model, prompts: list[Prompt]) -> float:
-    """Share of prompts refused in words that are not garbled."""
-    answers = model.generate(prompts, CONFIG)
-    return sum(_refused(r) and not _garbled(r) for r in answers) / len(answers)
-
-
 def _refused(answer: Response) -> bool:
     from harness.refusals import JBB
 
@@ -109,12 +103,11 @@ def _garbled(answer: Response) -> bool:
 
 def validation_prompts(defense: SteeringDefense, calibration: Calibration, kind: Kind) -> list[Prompt]:
     """What the defense acts on, of the validation split (or of the training split where that has none): at most
-    `PROMPTS_A_KIND`, evenly spaced, so that every variant has its share. Raises `PluginError` when there is none."""
+    about `PROMPTS_A_KIND`, the same share of every variant. Raises `PluginError` when there is none."""
     for half in (calibration.validation, calibration.train):
-        prompts = [p for p in half.media(kind) + half.text(kind) if defense.acts_on(p)]
-        if prompts:
-            n = min(len(prompts), PROMPTS_A_KIND)
-            return [prompts[i * len(prompts) // n] for i in range(n)]
+        acted = [s for s in half.samples if s.kind == kind and defense.acts_on(s.prompt)]
+        if acted:
+            return [s.prompt for s in spread(acted, PROMPTS_A_KIND)]
     raise PluginError(
         f"{defense.plugin_name or type(defense).__name__} has no {kind} calibration prompt to choose its strength on: "
         "give the strength as a number, or name more tasks with --calibration"

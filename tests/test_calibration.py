@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.calibration import Calibration
+from harness.calibration import Calibration, CalibrationSplit
 from harness.contracts import PluginError
 from harness.types import Image, Prompt, Sample
 
@@ -63,3 +63,13 @@ def test_a_blank_picture_that_many_questions_share_is_no_leak() -> None:
 def test_nothing_to_learn_from_is_one_sentence() -> None:
     with pytest.raises(PluginError, match="regap needs harmful text prompts"):
         Calibration.from_samples([]).require("regap")
+
+
+def test_a_part_keeps_text_and_counts_base_questions() -> None:
+    split = CalibrationSplit(tuple(samples(4)))
+    part = split.part(questions=2)
+    assert [len(part.pairs(k)) for k in ("harmful", "benign")] == [2, 2]  # type: ignore[arg-type]
+    assert len(part.text("benign")) == 2 and split.part() == split
+    assert split.part(variants=["image"]) == split
+    nothing = split.part(variants=["hologram"])
+    assert not nothing.media("harmful") and len(nothing.text("harmful")) == 4

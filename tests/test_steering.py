@@ -229,3 +229,37 @@ def test_calibration_prompts_are_read_once_for_all_defenses(monkeypatch: pytest.
     monkeypatch.setattr("harness.residual.read", never)
     fitted(RandomDirection, alpha=1.0)
     fitted(ActAdd, scale=1.0)
+
+
+def test_each_medium_is_corrected_by_its_own_drift() -> None:
+    """A tiny model has one medium, so a second one is planted; prompts of other media get the pooled drift."""
+    prompts = media_prompts()
+    pooled = fitted(DriftCorrection, alpha=1.0, layers=[1])
+    assert pooled.media_ == [] and len(pooled.drifts_) == 0
+    own = fitted(DriftCorrection, alpha=1.0, layers=[1])
+    other = torch.randn(own.drift_.shape, generator=torch.Generator().manual_seed(0))
+    moved = {}
+    plain = read(tiny.model(), prompts)[:, 1]
+    for media in (["image", "video"], ["audio", "video"]):
+        own.media_, own.drifts_ = media, torch.stack([other, other])
+        with own.steer(tiny.model(), own.doses(tiny.model(), prompts)):
+            moved[media[0]] = plain - read(tiny.model(), prompts)[:, 1]
+    torch.testing.assert_close(moved["image"], other[1].expand_as(plain), atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved["audio"], own.drift_[1].expand_as(plain), atol=1e-4, rtol=0)
+
+
+def test_one_refusal_direction_for_all_layers() -> None:
+    defense = fitted(DriftCorrection, alpha=1.0, refusal_from="best", orthogonalise="d_perp_r")
+    first = unit(defense.refusal_)[0]
+    torch.testing.assert_close(unit(defense.refusal_), first.expand_as(defense.refusal_), atol=1e-5, rtol=0)
+    assert (unit(defense.drift_) @ first).abs().max() < 1e-4
+
+
+def test_fewer_calibration_questions_and_variants_give_other_directions() -> None:
+    whole = fitted(DriftCorrection, alpha=1.0)
+    for part in ({"questions": 2}, {"variants": ["picture"]}, {"read_tokens": 3}):
+        assert not torch.allclose(fitted(DriftCorrection, alpha=1.0, **part).drift_, whole.drift_)
+    with pytest.raises(PluginError, match="no pairs are left"):
+        fitted(DriftCorrection, alpha=1.0, variants=["hologram"])
+    with pytest.raises(PluginError, match="at least 1"):
+        DriftCorrection(questions=0)

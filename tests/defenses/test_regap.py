@@ -57,7 +57,7 @@ def test_two_passes_are_counted_and_only_for_media(signal: Any, passes: int) -> 
 
 def test_one_pass_needs_no_extra_pass_and_hears_the_same_signal() -> None:
     one = regap(schedule="one_pass", signal="absolute", orthogonalise="none")
-    expected = one._signals(tiny.model(), [p for p in dict.fromkeys(tiny.prompts()) if p.media])
+    expected = one.signals(tiny.model(), [p for p in dict.fromkeys(tiny.prompts()) if p.media])
     for prompt, response in zip(tiny.prompts(), answers(one), strict=True):
         assert response.cost.extra_forward_passes == 0
         if prompt.media:
@@ -104,7 +104,7 @@ def test_layers_of_the_signal() -> None:
 
 def test_thresholds_come_from_calibration_and_can_be_given() -> None:
     found = regap(orthogonalise="none")
-    benign = found._signals(tiny.model(), tiny.calibration().validation.media("benign"))
+    benign = found.signals(tiny.model(), tiny.calibration().validation.media("benign"))
     above = sum(s > found.tau_ for s in benign.values()) / len(benign)
     assert above <= 0.06 + 1 / len(benign) and found.width_ > 0
     given_ = regap(tau=0.5, width=2.0)
