@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+
+T = TypeVar("T")
+EVERY = 10.0
+"""Seconds between two plain lines about one piece of work."""
 
 
 class Progress(Protocol):
@@ -38,6 +43,11 @@ class Quiet:
     def say(self, line: str) -> None:
         pass
 
+    @contextmanager
+    def part(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """A piece of the work in hand that has steps of its own, such as training; what it gives is called a step."""
+        yield lambda: None
+
 
 class Lines(Quiet):
     """A plain line for each piece of work, with what is left, on standard error."""
@@ -61,6 +71,20 @@ class Lines(Quiet):
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    @contextmanager
+    def part(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        done, began, said = 0, time.monotonic(), time.monotonic()
+
+        def step() -> None:
+            nonlocal done, said
+            done += 1
+            now = time.monotonic()
+            if now - said > EVERY:
+                said = now
+                self.say(f"{what}: {done}/{total}, about {(now - began) / done * (total - done):.0f} s left")
+
+        yield step
+
 
 class Bar(Quiet):
     """A bar over all answers that are still to be made."""
@@ -81,10 +105,42 @@ class Bar(Quiet):
     def say(self, line: str) -> None:
         self._bar.console.print(line, markup=False, highlight=False)
 
+    @contextmanager
+    def part(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        task = self._bar.add_task(what, total=total)
+        try:
+            yield lambda: self._bar.advance(task)
+        finally:
+            self._bar.remove_task(task)
+
+
+_current: ContextVar[Quiet | None] = ContextVar("progress", default=None)
+
+
+def steps(items: Sequence[T], what: str) -> Iterator[T]:
+    """`items`, one after another, shown as a part of the work in hand: for long loops inside `Defense.fit`.
+
+    Silent where nobody shows progress, so that a defense need not know who calls it.
+    """
+    with (_current.get() or Quiet()).part(what, len(items)) as step:
+        for item in items:
+            yield item
+            step()
+
 
 @contextmanager
 def shown(quiet: bool = False) -> Iterator[Progress]:
-    """The right kind of progress for where the output goes."""
+    """The right kind of progress for where the output goes; meanwhile `steps` shows itself there too."""
+    with _made(quiet) as progress:
+        before = _current.set(progress)
+        try:
+            yield progress
+        finally:
+            _current.reset(before)
+
+
+@contextmanager
+def _made(quiet: bool) -> Iterator[Quiet]:
     if quiet:
         yield Quiet()
     elif not sys.stderr.isatty():

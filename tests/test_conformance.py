@@ -21,6 +21,7 @@ NEEDS_A_SOURCE = {
     "mmsafetybench": "mmsafetybench(source=organism)",
     "xstest": "xstest(source=organism)",
 }
+NEEDS_A_FILE = {"table": ("path", {"prompt": "hello"}), "advbench_omni": ("source", {"id": "0", "text": "hello"})}
 NEEDS_A_MODEL = {"rubric": "rubric(model=parrot)"}
 
 
@@ -44,9 +45,10 @@ def calibration() -> Calibration:
 
 @pytest.mark.parametrize("name", builtin("tasks"))
 def test_tasks(name: str, tmp_path: Path) -> None:
-    if name == "table":
-        (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "hello"}) + "\n")
-        testing.check_task(plugins.create("tasks", {"name": name, "params": {"path": str(tmp_path / "rows.jsonl")}}))
+    if name in NEEDS_A_FILE:
+        parameter, row = NEEDS_A_FILE[name]
+        (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+        testing.check_task(plugins.create("tasks", {"name": name, "params": {parameter: str(tmp_path / "rows.jsonl")}}))
         return
     testing.check_task(NEEDS_A_SOURCE.get(name, name))
 

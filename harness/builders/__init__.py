@@ -1,0 +1,1 @@
+"""Benchmarks that are built here, from texts that a user brings."""

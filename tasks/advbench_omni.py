@@ -1,0 +1,207 @@
+"""AdvBench-Omni: one request in eleven combinations of text, image, audio and video (arXiv 2602.10161)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.builders.combinations import COMBINATIONS, MEDIA_PARTS, code_of
+from harness.builders.questions import LABELS
+from harness.contracts import PluginError, Task
+from harness.names import chosen, interleaved, one_of
+from harness.sources import file_identity, inside, question_cluster
+from harness.tables import read_json, read_jsonl
+from harness.types import Audio, Image, Media, MediaError, Message, Prompt, Sample, Text, Video, digest
+
+TYPES: dict[str, type[Media]] = {"image": Image, "audio": Audio, "video": Video}
+REMEDY = (
+    "build a set with `gapbench build advbench-omni TEXTS.csv --out DIR`, or download the dataset "
+    "shipnebula/AdvBench-omni together with the JSON files of github.com/zhrli324/omni-safety-research, and name the "
+    "folder with source="
+)
+# The published test files leave the label out where every row is harmful.
+DEFAULT_LABEL = "harmful"
+
+
+class AdvBenchOmni(Task):
+    """AdvBench-Omni: requests as text, image, audio and video and in seven mixtures, harmful and benign.
+
+    source: a folder that `gapbench build advbench-omni` made, or one with the authors' JSON files and media, or one
+    such file. combinations: of t, i, a, v, t2i, t2a, t2v, t2ia, t2va, a2i, a2v (None: all that the source has). part:
+    all, or the calibration or evaluation part of a source that serves both; share: how much of it is for calibration,
+    by base question, so that no request is in both parts in any modality.
+    """
+
+    kind = "harmful"
+    modalities = frozenset({"text", *TYPES})
+    source_note = "built by gapbench from the user's texts, or the files of zhrli324/omni-safety-research (no licence)"
+    licence = "that of the texts; the published set names none"
+    citation = (
+        "Wang et al., Omni-Safety under Cross-Modality Conflict: Vulnerabilities, Dynamics Mechanisms and Efficient "
+        "Alignment, arXiv 2602.10161"
+    )
+
+    def __init__(
+        self,
+        source: str | None = None,
+        combinations: tuple[str, ...] | None = None,
+        part: str = "all",
+        share: float = 0.3,
+    ) -> None:
+        self.source = source
+        self.combinations = (
+            combinations
+            if combinations is None
+            else chosen(combinations, tuple(COMBINATIONS), "advbench_omni combinations")
+        )
+        self.part = one_of(part, ("all", "calibration", "evaluation"), "advbench_omni part")
+        self.share = share
+        if not 0 < share < 1:
+            raise PluginError(f"advbench_omni share={share} must lie between 0 and 1")
+
+    def samples(self) -> Iterator[Sample]:
+        rows = [row for path in self._files() for row in _rows(path)]
+        questions = _questions(rows)
+        made: dict[str, Sample] = {}
+        for row in rows:
+            if self.combinations is None or row["code"] in self.combinations:
+                sample = _sample(row, questions.get((row["label"], row["id"])))
+                made.setdefault(sample.id, sample)  # the published files repeat one another's text rows
+        kept = [s for s in made.values() if self.part in ("all", self._part(s.cluster))]
+        # A prefix (`--limit`) holds every combination, harmful and benign.
+        yield from interleaved(kept, lambda s: (s.variant, s.kind))
+
+    def revision(self) -> dict[str, Any]:
+        files = self._files()
+        return {"files": [file_identity(path) for path in files], "rows": sum(len(_rows(path)) for path in files)}
+
+    def _part(self, cluster: str) -> str:
+        return "calibration" if int(digest(cluster), 16) % 10_000 < self.share * 10_000 else "evaluation"
+
+    def _files(self) -> list[Path]:
+        if self.source is None:
+            raise PluginError(f"advbench_omni needs a source: {REMEDY}")
+        path = Path(self.source).expanduser()
+        if path.is_file():
+            return [path]
+        built = path / "items.jsonl"
+        found = [built] if built.is_file() else sorted([*path.glob("*.json"), *path.glob("data/*.json")])
+        found = [file for file in found if file.name != "build.json"]
+        if not found:
+            raise PluginError(f"advbench_omni finds no items.jsonl and no JSON file in {path}: {REMEDY}")
+        return found
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows in one form, whatever the file's: id, code, label, text (what the row says), question (None: not said),
+    media (the files by kind), root and where. Raises `PluginError` for a file of another format."""
+    content = read_jsonl(path) if path.suffix == ".jsonl" else read_json(path)
+    lists = list(content.values()) if isinstance(content, dict) else [content]
+    if not all(isinstance(part, list) for part in lists):
+        raise PluginError(
+            f"{path} is no AdvBench-Omni file: a list of rows, or text_train and cross_modal_test, is due"
+        )
+    rows, texts = [], {label: 0 for label in set(LABELS.values())}
+    for number, row in enumerate((row for part in lists for row in part), start=1):
+        where = f"{path.name} row {number}"
+        if not isinstance(row, dict):
+            raise PluginError(f"{path} row {number} is a JSON {type(row).__name__}: an object is expected")
+        said = row.get("label") or row.get("type") or DEFAULT_LABEL
+        label = LABELS.get(str(said).lower())
+        if label is None:
+            raise PluginError(f"{path} row {number} has the label {said!r}: one of {', '.join(LABELS)} is expected")
+        modality = str(row.get("modality") or "text")
+        text = row.get("text_instruction") or row.get("text") or ""
+        name = row.get("base") or row.get("id")
+        if name is None:
+            # The rows of text_train have no id: their place among the rows of their label is what the others call it.
+            name, texts[label] = str(texts[label]), texts[label] + 1
+        rows.append(
+            {
+                "id": str(name),
+                "code": code_of(modality),
+                "modality": modality,
+                "label": label,
+                "text": str(text),
+                "question": row.get("question"),
+                "category": row.get("category"),
+                "media": {part: row.get(f"{part}_path") for part in MEDIA_PARTS},
+                "root": path.parent,
+                "where": where,
+                "error": row.get("error"),
+            }
+        )
+    return rows
+
+
+def _questions(rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """The plain request by label and id: what a row says of it, or the text of the pure form of the same id."""
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        pure = row["code"] in COMBINATIONS and COMBINATIONS[row["code"]].instruction is None
+        request = row["question"] or (row["text"] if pure else None)
+        if request:
+            found.setdefault((row["label"], row["id"]), str(request))
+    return found
+
+
+def _sample(row: dict[str, Any], question: str | None) -> Sample:
+    harmful = row["label"] == "harmful"
+    if question is None and not harmful:
+        question = row["text"]  # a benign instruction is a request of its own
+    media, error = _media(row)
+    combination = COMBINATIONS.get(row["code"] or "")
+    if row["error"]:
+        error = f"not built: {row['error']}"
+    elif combination is None:
+        error = f"{row['where']} has the unknown modality {row['modality']!r}"
+    elif not question:
+        error = f"{row['where']}: the plain request is in none of the files, so that no judge can know what is asked"
+    elif error is None and combination.shows_text and not row["text"]:
+        error = f"{row['where']} has no text, which its modality {row['modality']} needs"
+    shown = bool(combination and combination.shows_text and row["text"])
+    # As in the source: media first, and a text only where the combination has one.
+    parts = (*media, Text(row["text"])) if shown or not media else tuple(media)
+    code = row["code"] or row["modality"]
+    return Sample(
+        id=f"advbench_omni:{row['label']}:{row['id']}:{code}",
+        prompt=Prompt((Message("user", parts),)),  # type: ignore[arg-type]
+        kind="harmful" if harmful else "benign",
+        behavior=question or "",
+        category=str(row["category"] or "all"),
+        cluster=question_cluster("advbench_omni", question or f"{row['label']} {row['id']}"),
+        variant=code,
+        error=error,
+    )
+
+
+def _media(row: dict[str, Any]) -> tuple[list[Media], str | None]:
+    found: list[Media] = []
+    combination = COMBINATIONS.get(row["code"] or "")
+    for kind in MEDIA_PARTS:
+        if combination is None or kind not in combination.parts:
+            continue
+        name = row["media"][kind]
+        try:
+            if not isinstance(name, str) or not name:
+                raise MediaError(f"{row['where']} names no {kind}")
+            medium: Media = TYPES[kind].from_file(_located(row["root"], name, row["where"]))
+            found.append(medium)
+        except MediaError as problem:
+            return found, f"missing media: {problem}"
+    return found, None
+
+
+def _located(root: Path, name: str, where: str) -> Path:
+    """The file that a row names. The published rows begin with the folder that their file lies in.
+
+    Raises `MediaError` for a name that leads out of the folder.
+    """
+    inner = Path(name)
+    if inner.parts and inner.parts[0] == root.name and not (root / inner).exists():
+        name = str(Path(*inner.parts[1:]))
+    path = inside(root, name)
+    if path is None:
+        raise MediaError(f"{where} names a file outside the folder of its data")
+    return path
