@@ -5,28 +5,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 from harness.calibration import Calibration
 from harness.contracts import Fidelity, Model
 from harness.directions import auroc, dprime, projection, refusal_direction
+from harness.refusal_selection import DEEPEST, by_bypass, by_induction, candidates
 from harness.states import last_token_states
 from harness.steering import Inputs, SteeringDefense, checked, on, valid_layers
-from harness.strength import AUTO, given, refusal_rate, strength_of
+from harness.strength import AUTO, given, strength_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Select = Literal["auroc", "induce"]
-# Arditi et al. look for the layer in the first 80 % of the depth: later ones act on words, not on meaning.
-DEEPEST = 0.8
+Select = Literal["auroc", "induce", "arditi"]
+VALIDATION = 32
 GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
 
 class ActAdd(SteeringDefense):
     """Adds the text refusal direction to every state: the unconditional anchor of refusal steering.
 
-    Difference of means of harmful and benign text prompts at the last prompt token, added at one layer, all positions,
-    every step (arXiv 2406.11717).
+    Difference of means of harmful and benign text prompts, added at one layer, all positions, every step (arXiv
+    2406.11717).
 
     scale   1 is the published strength; "auto" chooses on validation
-    layer   None: chosen on validation text by `select`: auroc (harmful against benign along the direction, then d') or
-            induce (share of benign text prompts that the direction at scale 1 makes the model refuse)
+    layer   None: chosen on validation text by `select`
+    select  auroc: harmful against benign along the direction at the last prompt token, then d'. arditi: as published,
+            over the tokens after the instruction and the first 80 % of the layers: the least refusal score
+            log p/(1 - p), p the probability of a refusal token, of harmful prompts after ablation of the direction,
+            among those that, added, give benign prompts a score of at least `min_induce` and, ablated, change their
+            first token by a KL divergence of at most `max_kl`.
+            induce: over the same candidates, the highest induced score, which is what a defense is after
     inputs  all prompts, or those with media alone
     sign    -1 is the sign-flipped control
     """
@@ -35,9 +40,10 @@ class ActAdd(SteeringDefense):
         "formula",
         "arXiv 2406.11717; andyrdt/refusal_direction",
         (
-            "the direction is read at the last prompt token and at layer outputs (source: every token after the "
-            "instruction, layer inputs)",
-            "as a defense the layer is chosen by separation or induced refusal, not by bypass after ablation",
+            "directions are read and added at layer outputs (source: layer inputs, the outputs of the layer before)",
+            "by default the layer is chosen by separation at the last prompt token; select=arditi is the published "
+            "choice, by bypass after ablation, and select=induce the one that suits a defense",
+            "ablation acts on the outputs of all layers (source: their inputs and the outputs of attention and MLP)",
             "calibration prompts are not filtered by what the model answers to them",
         ),
     )
@@ -50,6 +56,8 @@ class ActAdd(SteeringDefense):
         scale: float | str = AUTO,
         layer: int | None = None,
         select: Select = "auroc",
+        min_induce: float = 0.0,
+        max_kl: float = 0.1,
         positions: str = "all",
         phase: str = "both",
         inputs: Inputs = "all",
@@ -61,6 +69,8 @@ class ActAdd(SteeringDefense):
         self.scale = scale
         self.layer = layer
         self.select = select
+        self.min_induce = min_induce
+        self.max_kl = max_kl
         self._keep(positions=positions, phase=phase, inputs=inputs, sign=sign, max_over_refusal=max_over_refusal)
 
     refusal_: Tensor
@@ -73,8 +83,10 @@ class ActAdd(SteeringDefense):
         self.refusal_ = refusal_direction(
             last_token_states(model, train.text("harmful")), last_token_states(model, train.text("benign"))
         )
-        depth = len(self.refusal_)
-        chosen = self._best(model, calibration) if self.layer is None else valid_layers("layer", [self.layer], depth)[0]
+        if self.layer is None:
+            chosen = self._best(model, calibration)
+        else:
+            chosen = valid_layers("layer", [self.layer], len(self.refusal_))[0]
         self.layers_ = torch.tensor([chosen])
         self.strength_ = strength_of(
             self, self.scale, model, calibration, max_over_refusal=self.max_over_refusal, grid=GRID
@@ -85,34 +97,18 @@ class ActAdd(SteeringDefense):
         return (states.float() + site.strength * on(self.refusal_[site.layer], states)).to(states.dtype)
 
     def _best(self, model: Model, calibration: Calibration) -> int:
-        candidates = range(max(int(DEEPEST * len(self.refusal_)), 1))
-        score = self._induced if self.select == "induce" else self._separation
-        scores = score(model, calibration, candidates)
-        return max(candidates, key=lambda layer: scores[layer])
-
-    def _separation(self, model: Model, calibration: Calibration, candidates: range) -> list[tuple[float, float]]:
-        half = calibration.validation
+        """The layer; with select=induce or arditi `refusal_` there becomes the direction of the chosen token."""
+        train, half = calibration.train, calibration.validation
         if not (half.text("harmful") and half.text("benign")):
-            half = calibration.train
-        high, low = (
-            projection(last_token_states(model, half.text(k)), self.refusal_)
-            for k in ("harmful", "benign")  # type: ignore[arg-type]
-        )
-        area, gap = auroc(high, low), dprime(high, low)
-        return [(round(float(area[i]), 4), float(gap[i])) for i in candidates]
-
-    def _induced(self, model: Model, calibration: Calibration, candidates: range) -> list[tuple[float, float]]:
-        import torch
-
-        prompts = (calibration.validation.text("benign") or calibration.train.text("benign"))[:24]
-        sign, self.sign = self.sign, 1
-        inputs, self.inputs = self.inputs, "all"
-        self.strength_ = 1.0
-        scores = []
-        try:
-            for layer in candidates:
-                self.layers_ = torch.tensor([layer])
-                scores.append((refusal_rate(self.wrap(model), prompts), 0.0))
-        finally:
-            self.sign, self.inputs = sign, inputs
-        return scores
+            half = train
+        harmful, benign = half.text("harmful"), half.text("benign")
+        if self.select == "auroc":
+            high, low = (projection(last_token_states(model, p), self.refusal_) for p in (harmful, benign))
+            area, gap = auroc(high, low), dprime(high, low)
+            layers = range(max(int(DEEPEST * len(self.refusal_)), 1))
+            return max(layers, key=lambda i: (round(float(area[i]), 4), float(gap[i])))
+        held_out = (harmful[:VALIDATION], benign[:VALIDATION])
+        found = candidates(model, train.text("harmful"), train.text("benign"), held_out)
+        best = by_induction(found) if self.select == "induce" else by_bypass(found, self.min_induce, self.max_kl)
+        self.refusal_[best.layer] = best.direction
+        return best.layer

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.contracts import Fidelity, PluginError
+from harness.contracts import Fidelity, Model, PluginError
 from harness.shapes import GateDefense
 from harness.types import Prompt, digest
 
@@ -26,5 +26,5 @@ class RandomRefuse(GateDefense):
         self.seed = seed
         self.threshold = 1 - p
 
-    def score_input(self, prompts: Sequence[Prompt]) -> list[float]:
+    def score_input(self, model: Model, prompts: Sequence[Prompt]) -> list[float]:
         return [int(digest([self.seed, prompt.id])[:12], 16) / 16**12 for prompt in prompts]

@@ -5,6 +5,7 @@ A white-box defense that edits activations derives from `harness.steering.Steeri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,21 +24,37 @@ class PromptDefense(Defense):
 
 
 class GateDefense(Defense):
-    """Scores each input before the model sees it; at or above `threshold` the answer is the standard refusal."""
+    """Scores each input before the model sees it: the higher, the more harmful. At or above `threshold` the answer is
+    the standard refusal, below it the model's own.
 
-    threshold: float = 0.5
+    A score that is None or not finite means that the input could not be scored: its answer is a failure, for what was
+    not looked at is neither let through nor counted as refused. `passes` is the number of forward passes of the target
+    model that a score takes.
+    """
 
-    def score_input(self, prompts: Sequence[Prompt]) -> list[float]:
-        raise TypeError(f"{type(self).__name__} must define score_input(prompts)")
+    threshold: float | str = 0.5
+    passes: int = 0
+
+    def score_input(self, model: Model, prompts: Sequence[Prompt]) -> Sequence[float | None]:
+        raise TypeError(f"{type(self).__name__} must define score_input(model, prompts)")
+
+    def limit(self) -> float:
+        """The score from which on an input is blocked."""
+        return float(self.threshold)
 
     def respond(self, model: Model, prompts: list[Prompt], config: GenerationConfig) -> list[Response]:
-        scores = self.score_input(prompts)
-        open_rows = [i for i, s in enumerate(scores) if s < self.threshold]
+        limit, cost = self.limit(), Cost(extra_forward_passes=self.passes)
+        scores = [math.nan if s is None else float(s) for s in self.score_input(model, prompts)]
+        open_rows = [i for i, s in enumerate(scores) if math.isfinite(s) and s < limit]
         answers = dict(zip(open_rows, model.generate([prompts[i] for i in open_rows], config), strict=True))
+        name = self.plugin_name or type(self).__name__
+        unread = f"{name} could not score this prompt, so it was neither answered nor refused"
         return [
-            noted(answers[i], triggered=False, score=s)
+            noted(answers[i], triggered=False, score=s, cost=cost)
             if i in answers
-            else Response.blocked(Trace(triggered=True, score=s))
+            else Response.failed(unread)
+            if not math.isfinite(s)
+            else Response.blocked(Trace(triggered=True, score=s, cost=cost))
             for i, s in enumerate(scores)
         ]
 

@@ -41,7 +41,7 @@ class SlowGate(GateDefense):
     def __init__(self, blocks: str = "nothing") -> None:
         self.blocks = blocks
 
-    def score_input(self, prompts: Sequence[Prompt]) -> list[float]:
+    def score_input(self, model: gb.Model, prompts: Sequence[Prompt]) -> list[float]:
         time.sleep(0.04 * len(prompts))
         return [float(self.blocks in p.text) for p in prompts]
 
