@@ -12,20 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from harness.calibration import MEDIA, Calibration, CalibrationSplit, Kind
+from harness.calibration import Calibration, CalibrationSplit
 from harness.contracts import Model, PluginError
-from harness.directions import (
-    auroc,
-    band,
-    cosine,
-    dprime,
-    orthogonal,
-    paired_drift,
-    projection,
-    refusal_direction,
-    unit,
-)
-from harness.states import last_token_states
+from harness.directions import auroc, band, cosine, dprime, projection, refusal_direction
+from harness.dissolution import cosines, dissolution, own_directions
+from harness.drift_geometry import by_drift, drift_sizes
+from harness.geometry_groups import KINDS, States, group_names, group_states, media_variants
 from harness.types import Sample
 
 if TYPE_CHECKING:
@@ -35,12 +27,11 @@ SOURCES = {
     "refusal_direction": "difference of means, arXiv 2406.11717",
     "drift": "mean paired drift, arXiv 2605.18104 (reconstruction)",
     "dprime": "conditional refusal separability, arXiv 2605.18104 (reconstruction)",
+    "dissolution": "mid-layer dissolution, arXiv 2602.10161",
     "shrinkage": "mid-layer dissolution, arXiv 2602.10161",
     "probe": "logistic regression on the states of the modality itself",
 }
-KINDS: tuple[Kind, ...] = ("harmful", "benign")
 BINS = 24
-DRIFT_BINS = 3
 
 
 def geometry(model: Model, data: Calibration | Iterable[Sample], *, layer: int | None = None) -> dict[str, Any]:
@@ -49,36 +40,31 @@ def geometry(model: Model, data: Calibration | Iterable[Sample], *, layer: int |
 
     Raises `PluginError` when a split lacks harmful or benign prompts, as text or with media.
     """
-    data = data if isinstance(data, Calibration) else Calibration.from_samples(data, validation=0.5)
-    for name, half in (("training", data.train), ("validation", data.validation)):
-        for kind in KINDS:
-            if len(half.text(kind)) < 2 or len(half.pairs(kind)) < 2:
-                raise PluginError(
-                    f"geometry needs two {kind} requests or more both as text and with media in its {name} half: "
-                    "name more or larger paired tasks"
-                )
-    fit = {kind: last_token_states(model, data.train.text(kind)) for kind in KINDS}
-    refusal = refusal_direction(fit["harmful"], fit["benign"])
-    groups = _groups(model, data.validation)
-    drift = {kind: paired_drift(model, data.validation, kind) for kind in KINDS}
-    drifts: dict[str, Tensor] = {"harmful": drift["harmful"], "benign": drift["benign"]}
-    drifts["balanced"] = (drift["harmful"] + drift["benign"]) / 2
-    text = _separation(groups["text"], refusal)
-    if layer is None:
-        layer = max(band(len(refusal), (0.25, 0.75)), key=lambda i: text[i]["dprime"])
+    data = halves(data)
+    train = {name: group_states(model, data.train, name) for name in group_names(data.train)}
+    groups = {name: group_states(model, data.validation, name) for name in group_names(data.validation)}
+    refusal = refusal_direction(train["text"]["harmful"], train["text"]["benign"])
     measured = {name: _separation(states, refusal) for name, states in groups.items()}
-    shrunk = {name: _shrinkage(states, groups["text"]) for name, states in groups.items()}
-    probes = {name: _probe(_group(model, data.train, name), states) for name, states in groups.items()}
-    sizes = {name: _drift_sizes(vector, refusal, groups["text"]) for name, vector in drifts.items()}
+    if layer is None:
+        layer = max(band(len(refusal), (0.25, 0.75)), key=lambda i: measured["text"][i]["dprime"])
+    safe = train["text"]["benign"].mean(0)
+    directions = {half: own_directions(found) for half, found in (("train", train), ("validation", groups))}
+    by_name: dict[str, dict[str, list[Any]]] = {
+        "along_refusal": measured,
+        "own_refusal": {name: _shrinkage(states, groups["text"]) for name, states in groups.items()},
+        "probe_auroc": {name: _probe(train.get(name), states) for name, states in groups.items()},
+        "dissolution": {name: dissolution(states, refusal, safe) for name, states in groups.items()},
+        "drift_by_variant": _drift_by_variant(model, data.validation, refusal, groups["text"]),
+    }
+    by_layer: dict[str, list[Any]] = {
+        "drift": drift_sizes(model, data.validation, refusal, groups["text"]) or [],
+        "refusal_cosines": cosines(directions["train"], directions["train"]),
+        "refusal_reliability": cosines(directions["train"], directions["validation"]),
+    }
     layers = [
-        {
-            "layer": i,
-            "refusal_norm": _round(refusal[i].norm()),
-            "along_refusal": {name: rows[i] for name, rows in measured.items()},
-            "own_refusal": {name: rows[i] for name, rows in shrunk.items()},
-            "probe_auroc": {name: rows[i] for name, rows in probes.items()},
-            "drift": {name: rows[i] for name, rows in sizes.items()},
-        }
+        {"layer": i, "refusal_norm": _round(refusal[i].norm())}
+        | {key: {name: rows[i] for name, rows in found.items()} for key, found in by_name.items()}
+        | {key: rows[i] for key, rows in by_layer.items()}
         for i in range(len(refusal))
     ]
     return {
@@ -90,57 +76,46 @@ def geometry(model: Model, data: Calibration | Iterable[Sample], *, layer: int |
         "layers": layers,
         "layer": layer,
         "histogram": _histogram(groups, refusal, layer),
-        "by_drift": _by_drift(model, data.train, groups["media"], refusal, layer),
+        "by_drift": by_drift(model, data.train, groups["media"], refusal, layer),
         "sources": SOURCES,
     }
 
 
-def _groups(model: Model, split: CalibrationSplit) -> dict[str, dict[Kind, Tensor]]:
-    """States by text, media, and every media variant that has both kinds."""
-    variants = dict.fromkeys(s.variant for s in split.samples if s.prompt.modalities & MEDIA)
-    names = ["text", "media", *(variants if len(variants) > 1 else ())]
-    groups = {name: _group(model, split, name) for name in names}
-    return {name: states for name, states in groups.items() if all(len(states[kind]) > 1 for kind in KINDS)}
+def halves(data: Calibration | Iterable[Sample]) -> Calibration:
+    """`data`, split in halves by base question where it is not split yet. Raises `PluginError` when a half lacks
+    harmful or benign requests in both forms."""
+    data = data if isinstance(data, Calibration) else Calibration.from_samples(data, validation=0.5)
+    for name, half in (("training", data.train), ("validation", data.validation)):
+        for kind in KINDS:
+            if len(half.text(kind)) < 2 or len(half.pairs(kind)) < 2:
+                raise PluginError(
+                    f"geometry needs two {kind} requests or more both as text and with media in its {name} half: "
+                    "name more or larger paired tasks"
+                )
+    return data
 
 
-def _group(model: Model, split: CalibrationSplit, name: str) -> dict[Kind, Tensor]:
-    import torch
-
-    found: dict[Kind, Tensor] = {}
-    for kind in KINDS:
-        if name in ("text", "media"):
-            chosen = split.text(kind) if name == "text" else split.media(kind)
-        else:
-            chosen = [
-                s.prompt for s in split.samples if (s.kind, s.variant) == (kind, name) and s.prompt.modalities & MEDIA
-            ]
-        found[kind] = last_token_states(model, chosen) if chosen else torch.empty(0)
-    return found
+def _drift_by_variant(
+    model: Model, split: CalibrationSplit, refusal: Tensor, text: States
+) -> dict[str, list[dict[str, dict[str, float]]]]:
+    found = {name: drift_sizes(model, split, refusal, text, name) for name in media_variants(split.samples)}
+    return {name: rows for name, rows in found.items() if rows is not None}
 
 
-def _separation(states: dict[Kind, Tensor], refusal: Tensor) -> list[dict[str, float]]:
+def _separation(states: States, refusal: Tensor) -> list[dict[str, float]]:
     high, low = (projection(states[kind], refusal) for kind in KINDS)
     rows = zip(dprime(high, low), auroc(high, low), strict=True)
     return [{"dprime": _round(gap), "auroc": _round(area)} for gap, area in rows]
 
 
-def _shrinkage(states: dict[Kind, Tensor], text: dict[Kind, Tensor]) -> list[dict[str, float]]:
+def _shrinkage(states: States, text: States) -> list[dict[str, float]]:
     """Norm of the group's own harmful - benign vector relative to that of text, and their cosine."""
     own, reference = (refusal_direction(g["harmful"], g["benign"]) for g in (states, text))
     ratio, angle = own.norm(dim=-1) / reference.norm(dim=-1).clamp_min(1e-12), cosine(own, reference)
     return [{"relative_norm": _round(r), "cos_text": _round(c)} for r, c in zip(ratio, angle, strict=True)]
 
 
-def _drift_sizes(drift: Tensor, refusal: Tensor, text: dict[Kind, Tensor]) -> list[dict[str, float]]:
-    """Norm, norm relative to the mean norm of text states, cosine with the refusal direction."""
-    import torch
-
-    scale = torch.cat(list(text.values())).norm(dim=-1).mean(0).clamp_min(1e-12)
-    rows = zip(drift.norm(dim=-1), drift.norm(dim=-1) / scale, cosine(drift, refusal), strict=True)
-    return [{"norm": _round(n), "relative": _round(r), "cos_refusal": _round(c)} for n, r, c in rows]
-
-
-def _probe(train: dict[Kind, Tensor], test: dict[Kind, Tensor]) -> list[float | None]:
+def _probe(train: States | None, test: States) -> list[float | None]:
     """Held-out AUROC of a linear probe; None where the training split has too few rows of the group."""
     import numpy as np
     import torch
@@ -149,7 +124,7 @@ def _probe(train: dict[Kind, Tensor], test: dict[Kind, Tensor]) -> list[float | 
     from sklearn.preprocessing import StandardScaler
 
     n_layers = test["harmful"].shape[1]
-    if any(len(train[kind]) < 2 for kind in KINDS):
+    if train is None:
         return [None] * n_layers
     labels = np.repeat([1, 0], [len(train[kind]) for kind in KINDS])
     found: list[float | None] = []
@@ -161,7 +136,7 @@ def _probe(train: dict[Kind, Tensor], test: dict[Kind, Tensor]) -> list[float | 
     return found
 
 
-def _histogram(groups: dict[str, dict[Kind, Tensor]], refusal: Tensor, layer: int) -> dict[str, Any]:
+def _histogram(groups: dict[str, States], refusal: Tensor, layer: int) -> dict[str, Any]:
     """Counts over shared bins of the coordinates along the refusal direction of one layer."""
     import numpy as np
 
@@ -173,27 +148,6 @@ def _histogram(groups: dict[str, dict[Kind, Tensor]], refusal: Tensor, layer: in
     edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins=BINS)
     counts = {name: np.histogram(rows, bins=edges)[0].tolist() for name, rows in values.items()}
     return {"layer": layer, "edges": [_round(e) for e in edges], "counts": counts}
-
-
-def _by_drift(
-    model: Model, train: CalibrationSplit, media: dict[Kind, Tensor], refusal: Tensor, layer: int
-) -> list[dict[str, float | int | None]]:
-    """Separability by size of the drift. The drift axis is orthogonal to the refusal direction, since along one shared
-    axis stronger drift would mean weaker separability by construction."""
-    import torch
-
-    axis = unit(
-        orthogonal((paired_drift(model, train, "harmful") + paired_drift(model, train, "benign")) / 2, refusal)[layer]
-    )
-    size = {kind: media[kind][:, layer] @ axis for kind in KINDS}
-    coordinate = {kind: projection(media[kind], refusal)[:, layer] for kind in KINDS}
-    cuts = torch.cat(list(size.values())).quantile(torch.linspace(0, 1, DRIFT_BINS + 1)[1:-1])
-    rows: list[dict[str, float | int | None]] = []
-    for b in range(DRIFT_BINS):
-        high, low = (coordinate[kind][torch.bucketize(size[kind], cuts) == b] for kind in KINDS)
-        enough = len(high) > 1 and len(low) > 1
-        rows.append({"bin": b, "n": len(high) + len(low), "dprime": _round(dprime(high, low)) if enough else None})
-    return rows
 
 
 def _round(value: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from harness.calibration import Calibration
 from harness.contracts import Model, PluginError
 from harness.directions import auroc, dprime
 from harness.geometry import geometry
+from harness.geometry_groups import spread
 from harness.types import GenerationConfig, Image, Prompt, Response, Sample
 from tests import tiny_world as tiny
 
@@ -105,6 +107,55 @@ def test_is_json_and_repeatable_on_a_real_model() -> None:
     assert first["n_layers"] == len(first["layers"]) == 4 and first["layer"] == 2
     assert set(first["variants"]) == {"text", "media", "typographic", "picture", "picture_typographic"}
     assert first["layers"][1]["drift"]["benign"]["norm"] > 0
+
+
+def test_what_is_left_of_the_refusal_coordinate(found: dict[str, Any]) -> None:
+    for row in found["layers"]:
+        left = row["dissolution"]
+        assert left["text"]["harmful"]["projection"] == pytest.approx(1, abs=0.2)
+        assert left["text"]["benign"]["projection"] == pytest.approx(0, abs=0.2)
+        # Pictures keep a quarter of the text's distance, blurred ones nothing; both drift to the middle.
+        gap = {v: left[v]["harmful"]["projection"] - left[v]["benign"]["projection"] for v in ("picture", "blurred")}
+        assert gap["picture"] == pytest.approx(0.25, abs=0.15) and gap["blurred"] == pytest.approx(0, abs=0.15)
+        assert left["picture"]["harmful"]["norm"] > 5 > left["text"]["harmful"]["norm"]
+        assert left["text"]["harmful"]["cosine"] > 0.5 > left["picture"]["harmful"]["cosine"]
+
+
+def test_cosines_of_refusal_directions_across_modalities(found: dict[str, Any]) -> None:
+    for row in found["layers"]:
+        between, again = row["refusal_cosines"], row["refusal_reliability"]
+        assert between["text"]["text"] == between["picture"]["picture"] == 1.0
+        assert between["text"]["picture"] == between["picture"]["text"] < 0.6
+        # What halves of the same size agree on: text and pictures are well determined, blurred ones are noise.
+        assert again["text"]["text"] > 0.95 and again["picture"]["picture"] > 0.9 > abs(again["blurred"]["blurred"])
+
+
+def test_drift_of_every_variant_and_kind_of_pair(found: dict[str, Any]) -> None:
+    for row in found["layers"]:
+        drift = row["drift_by_variant"]
+        assert set(drift) == {"picture", "blurred"}
+        for variant, kept in (("picture", 0.25), ("blurred", 0.0)):
+            lost = 2 * (1 - kept)  # half of the text's distance of 4, along refusal
+            assert drift[variant]["benign"]["cos_refusal"] > 0 > drift[variant]["harmful"]["cos_refusal"]
+            along = drift[variant]["harmful"]["norm"] * drift[variant]["harmful"]["cos_refusal"]
+            assert along == pytest.approx(-lost, abs=0.6)
+            assert drift[variant]["balanced"]["angle"] == pytest.approx(90, abs=12)
+
+
+def test_drift_bins_have_what_a_plot_needs(found: dict[str, Any]) -> None:
+    sizes = [row["drift"] for row in found["by_drift"]]
+    assert sizes == sorted(sizes) and sizes[1] == pytest.approx(1, abs=0.2)
+    assert all(0 <= row["auroc"] <= 1 for row in found["by_drift"])
+
+
+def test_spread_gives_every_variant_its_share() -> None:
+    samples = tiny.samples("train", 12)
+    chosen = spread(samples, 6)
+    assert len(chosen) == 24 and [s for s in samples if s in chosen] == chosen
+    for kind in ("harmful", "benign"):
+        counts = Counter(s.variant for s in chosen if s.kind == kind)
+        assert counts == {"text": 6, "typographic": 2, "picture": 2, "picture_typographic": 2}
+    assert spread(samples, 1000) == samples
 
 
 def test_says_what_is_missing() -> None:
