@@ -68,10 +68,19 @@ class Calibration:
     validation: CalibrationSplit
 
     @classmethod
-    def from_samples(cls, samples: Iterable[Sample], *, validation: float = 0.25, seed: int = 0) -> Calibration:
-        """Split by a hash of the base question, so that all forms of a question fall on one side, whatever else is
-        there."""
+    def from_samples(
+        cls, samples: Iterable[Sample], held: Iterable[Sample] = (), *, validation: float = 0.25, seed: int = 0
+    ) -> Calibration:
+        """`held` is the validation split, and whatever shares a base question with it is left out of the other.
+
+        Without it, split by a hash of the base question, so that all forms of a question fall on one side, whatever
+        else is there.
+        """
         usable = [s for s in samples if s.error is None and s.kind in ("harmful", "benign")]
+        kept = tuple(s for s in held if s.error is None and s.kind in ("harmful", "benign"))
+        if kept:
+            known = {s.cluster for s in kept}
+            return cls(CalibrationSplit(tuple(s for s in usable if s.cluster not in known)), CalibrationSplit(kept))
         sides: dict[bool, list[Sample]] = defaultdict(list)
         for sample in usable:
             sides[int(digest([seed, sample.cluster]), 16) % 10_000 < validation * 10_000].append(sample)

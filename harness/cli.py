@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness import cli_build, cli_geometry, cli_sweep
 from harness.contracts import PluginError
 
 app = typer.Typer(
@@ -34,6 +35,9 @@ def run(
     defense: Annotated[Many, typer.Option(help="Defense, as in regap(alpha_max=2) or a+b; may be repeated.")] = None,
     judge: Annotated[Many, typer.Option(help="Safety judge; may be repeated.")] = None,
     calibration: Annotated[Many, typer.Option(help="Task that defenses are fitted on; may be repeated.")] = None,
+    validation: Annotated[
+        Many, typer.Option(help="Task that strengths are chosen on; default: a quarter of the calibration tasks.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Samples a task, at most.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory.")] = None,
     include: Include = None,
@@ -60,6 +64,7 @@ def run(
         "defenses": defense,
         "judges": judge,
         "calibration": calibration,
+        "validation": validation,
         "limit": limit,
         "include": include,
         "max_new_tokens": max_new_tokens,
@@ -84,6 +89,10 @@ def run(
         raise typer.Exit(1)
 
 
+app.command()(cli_sweep.sweep)
+app.command()(cli_geometry.geometry)
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
@@ -103,6 +112,7 @@ def table(
     path: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     format: Annotated[str, typer.Option(help="latex, markdown or csv.")] = "markdown",
     judge: Annotated[str | None, typer.Option(help="Which safety judge; default: the first.")] = None,
+    matched: Annotated[bool, typer.Option("--matched", help="Of a sweep: at matched over-refusal.")] = False,
     debug: Debug = False,
 ) -> None:
     """Print the main table of a run, for a paper."""
@@ -111,7 +121,7 @@ def table(
 
     if format not in ("latex", "markdown", "csv"):
         raise PluginError(f"--format {format}: choose latex, markdown or csv")
-    print(plugins.reporter("table")(Run.open(path), format=format, judge=judge))
+    print(plugins.reporter("matched" if matched else "table")(Run.open(path), format=format, judge=judge))
 
 
 @app.command()
@@ -220,6 +230,9 @@ def train_organism(
         raise typer.Exit(1) from error
     print("\n".join(str(gate) for gate in gates_of(metrics["test"])))
     print(f"Model: {out}\nCard: {out / 'MODEL_CARD.md'}")
+
+
+app.add_typer(cli_build.app)
 
 
 def _known_kind(kind: str) -> str:

@@ -47,7 +47,8 @@ def geometry(
     made = plugins.create("models", model, device=device, batch_size=batch_size)
     folder = out or Path("runs") / f"geometry-{slug(parse(model).label)}"
     with Run(folder).lock(), shown() as progress:
-        data = _calibration(calibration or list(made.calibration), made.name, seed)
+        tasks, held = (calibration, []) if calibration else (list(made.calibration), list(made.validation))
+        data = _calibration(tasks, held, made.name, seed)
         numbers = folder / "geometry.json"
         if _known(numbers).get("key") != key_of(made, data, options):
             write_json(numbers, study(made, data, options, progress=progress, journal=folder / "sweep.jsonl"))
@@ -68,9 +69,9 @@ def _known(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _calibration(tasks: list[str], model: str, seed: int) -> Calibration:
-    """All samples of the tasks, split in halves by base question: nothing is chosen here, so the half that measures may
-    be large."""
+def _calibration(tasks: list[str], held: list[str], model: str, seed: int) -> Calibration:
+    """All samples of the tasks; without `held` split in halves by base question: nothing is chosen here, so the half
+    that measures may be large."""
     from harness import plugins
     from harness.calibration import Calibration
     from harness.runner import checked_samples
@@ -78,10 +79,11 @@ def _calibration(tasks: list[str], model: str, seed: int) -> Calibration:
 
     if not tasks:
         raise PluginError(f"{model} has no calibration tasks of its own: name paired tasks with --calibration")
-    samples = []
-    for spec in tasks:
-        samples += checked_samples(parse(spec).label, plugins.create("tasks", spec), None)
-    return Calibration.from_samples(samples, validation=0.5, seed=seed)
+    fitted, measured = (
+        [s for spec in part for s in checked_samples(parse(spec).label, plugins.create("tasks", spec), None)]
+        for part in (tasks, held)
+    )
+    return Calibration.from_samples(fitted, measured, validation=0.5, seed=seed)
 
 
 def _layers(text: str) -> tuple[int, ...]:

@@ -81,6 +81,8 @@ class Model(Plugin, ABC):
     name: str = ""
     calibration: ClassVar[tuple[str, ...]] = ()
     """Tasks that defenses are fitted on unless the user names others."""
+    validation: ClassVar[tuple[str, ...]] = ()
+    """Tasks that strengths and thresholds are then chosen on; without any, a quarter of the calibration tasks."""
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:

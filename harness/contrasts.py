@@ -27,12 +27,13 @@ UNJUDGED = "none: no row has the judge's own verdict"
 Figure = dict[str, Any]
 
 
-def changes(rows: Frame) -> list[Figure]:
-    """Each arm against the arm `none` of its model: by task, pooled over tasks, and pooled by modality.
+def changes(rows: Frame, reference: str = BASELINE) -> list[Figure]:
+    """Each arm against the arm `reference` of its model: by task, pooled over tasks, and pooled by modality.
 
     `p_holm` and `p_cluster_holm` are adjusted across the defenses of one (model, task, variant, judge, metric).
     """
-    figures = [figure for (_, _), part in rows.split("model", "judge").items() for figure in _against_none(part)]
+    parts = rows.split("model", "judge").values()
+    figures = [figure for part in parts for figure in _against(part, reference)]
     return adjusted(figures, "model", "task", "variant", "judge", "metric")
 
 
@@ -72,15 +73,15 @@ def _models(rows: Frame) -> int:
     return len(set(rows.labels["model"]))
 
 
-def _against_none(rows: Frame) -> Iterator[Figure]:
+def _against(rows: Frame, reference: str) -> Iterator[Figure]:
     arms = {defense: arm for (defense,), arm in rows.split("defense").items()}
-    baseline = arms.pop(BASELINE, None)
+    baseline = arms.pop(reference, None)
     if baseline is None:
         return
     for defense, arm in arms.items():
         shared = {"model": arm.labels["model"][0], "judge": arm.labels["judge"][0], "defense": defense}
         for figure in _contrasts(arm, baseline, by_modality=True):
-            yield shared | figure | {"baseline": BASELINE}
+            yield shared | figure | {"baseline": reference}
 
 
 def _contrasts(arm: Frame, other: Frame, *, by_modality: bool) -> Iterator[Figure]:

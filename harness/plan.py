@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from harness.contracts import PluginError
+from harness.contracts import Model, PluginError
 from harness.plugins import did_you_mean
 
 PluginSpec = str | dict[str, Any]
@@ -48,8 +48,14 @@ class Plan(BaseModel):
     defenses: list[PluginSpec] = Field(default_factory=lambda: list(DEFAULT_DEFENSES))
     judges: list[PluginSpec] = Field([], description="safety judges; empty: each task's own")
     calibration: list[PluginSpec] | None = Field(None, description="tasks to fit on; null: the model's own, if any")
+    validation: list[PluginSpec] | None = Field(
+        None, description="tasks to choose strengths on; null: the model's own, or a quarter of the calibration tasks"
+    )
+    split: Literal["validation"] | None = Field(
+        None, description="validation: only what the calibration sets hold out to choose settings on; no evaluation"
+    )
     include: list[str] = []
-    limit: int | None = Field(None, ge=1, description="samples a task, at most")
+    limit: int | None = Field(None, ge=1, description="samples a task, at most; of a validation split: and a kind")
     max_new_tokens: int | None = Field(None, ge=1)
     temperature: float = Field(0.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -62,7 +68,7 @@ class Plan(BaseModel):
     device: str | None = None
     concurrency: int | None = Field(None, ge=1)
 
-    @field_validator("models", "tasks", "defenses", "judges", "calibration", mode="before")
+    @field_validator("models", "tasks", "defenses", "judges", "calibration", "validation", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict) else value
@@ -130,3 +136,11 @@ def _sentence(error: ValidationError) -> str:
         else:
             said.append(f"{where}: {item['msg'].removeprefix('Value error, ').lower()}")
     return "; ".join(dict.fromkeys(said))
+
+
+def calibration_of(plan: Plan, model: Model) -> tuple[list[PluginSpec], list[PluginSpec]]:
+    """The tasks to fit on and those to choose on: the plan's, or the model's own. A plan that names the first alone holds
+    out a part of them."""
+    if plan.calibration is not None:
+        return list(plan.calibration), list(plan.validation or [])
+    return list(model.calibration), list(model.validation if plan.validation is None else plan.validation)

@@ -15,10 +15,11 @@ from harness.cells import Cell, answer, judge
 from harness.composition import create_defense
 from harness.contracts import Capability, Judge, Model, PluginError, Task
 from harness.manifest import hardware, versions
-from harness.plan import Plan, PluginSpec, changes
+from harness.plan import Plan, PluginSpec, calibration_of, changes
 from harness.progress import Progress, Quiet
 from harness.runstore import Run, write_json
 from harness.spec import parse
+from harness.sweep_samples import NO_EVALUATION, held_out
 from harness.types import GenerationConfig, Sample, digest
 
 DEFAULT_NEW_TOKENS = 256
@@ -42,6 +43,8 @@ class Runner:
         if len({label for label, _ in create}) < len(create):
             raise PluginError("a defense is named twice in the plan; give each once")
         self.defenses = [label for label, _ in create]
+        if plan.split and len(self.models) > 1:
+            raise PluginError("split: validation is of one model's calibration set; name one model")
         self.samples: dict[str, list[Sample]] = {}
         self.leaks: dict[str, set[str]] = {}
         self.calibrations: dict[str, Calibration | None] = {}
@@ -51,8 +54,9 @@ class Runner:
         """Raises `PluginError` for a plan that cannot be run as it stands; failures of single samples are recorded."""
         with self.run.lock():
             self._refuse_changes()
-            self._read_samples()
-            self._read_calibrations()
+            self.read()
+            for label, samples in self.samples.items():
+                self.run.write_samples(label, samples)
             done: list[Cell] = []
             for label, model in self.models.items():
                 self.arms[label] = self._arms(label, model)
@@ -79,23 +83,45 @@ class Runner:
                 f"or a plan that only adds to it:\n  {listed}"
             )
 
-    def _read_samples(self) -> None:
-        for label, task in self.tasks.items():
-            samples = checked_samples(label, task, self.plan.limit)
-            self.samples[label] = samples
-            self.run.write_samples(label, samples)
+    def read(self) -> None:
+        """All samples, leakage refused; nothing is asked and nothing written. Raises `PluginError`."""
+        if self.samples:
+            return
+        self._read_calibrations()
+        self._read_samples()
+        self._refuse_leaks()
 
     def _read_calibrations(self) -> None:
         for label, model in self.models.items():
-            specs = list(model.calibration) if self.plan.calibration is None else self.plan.calibration
-            if not specs:
-                self.calibrations[label] = None
+            specs = calibration_of(self.plan, model)
+            found, held = (
+                [s for name, task in _made("tasks", part).items() for s in checked_samples(name, task, None)]
+                for part in specs
+            )
+            self.calibrations[label] = Calibration.from_samples(found, held, seed=self.plan.seed) if specs[0] else None
+
+    def _read_samples(self) -> None:
+        if not self.plan.split:
+            self.samples = {n: checked_samples(n, t, self.plan.limit) for n, t in self.tasks.items()}
+            return
+        (calibration,) = self.calibrations.values()
+        for label, task in self.tasks.items():
+            samples = held_out(checked_samples(label, task, None), calibration, self.plan.limit, self.plan.seed)
+            if samples:
+                self.samples[label] = samples
+            else:
+                self.progress.say(f"task {label} holds nothing out for validation: left out")
+        if not self.samples:
+            raise PluginError("nothing is held out for validation: name calibration tasks with more base questions")
+        self.tasks = {label: self.tasks[label] for label in self.samples}
+
+    def _refuse_leaks(self) -> None:
+        for label, calibration in self.calibrations.items():
+            if calibration is None:
                 continue
-            found: list[Sample] = []
-            for name, task in _made("tasks", specs).items():
-                found += checked_samples(name, task, None)
-            self.calibrations[label] = calibration = Calibration.from_samples(found, seed=self.plan.seed)
             for name, samples in self.samples.items():
+                if self.plan.split:  # the other rows are of the calibration set itself
+                    samples = [s for s in samples if s.kind == "utility"]
                 leaked = {s.id for s in calibration.leaks(samples)}
                 if leaked and not self.plan.allow_leakage:
                     raise PluginError(
@@ -165,6 +191,7 @@ class Runner:
                 "created": old.get("created", now),
                 "updated": now,
                 "commands": [c for i, c in enumerate(commands) if c not in commands[:i]],
+                "split": self.plan.split,
                 "plan": self.plan.model_dump(mode="json"),
                 "models": {n: _model_entry(m) for n, m in self.models.items()},
                 "defenses": {a.label: _defense_entry(a) for arms in self.arms.values() for a in arms},
@@ -179,6 +206,7 @@ class Runner:
 
     def _task_entry(self, label: str, task: Task) -> dict[str, Any]:
         leaked = len(self.leaks.get(label, ()))
+        leakage = f"{leaked} samples are in the calibration set" if leaked else None
         return {
             "spec": task.spec(),
             "kind": task.kind,
@@ -189,7 +217,7 @@ class Runner:
             "citation": task.citation,
             "source_note": task.source_note,
             "revision": task.revision(),
-            "leakage": f"{leaked} samples are in the calibration set" if leaked else None,
+            "leakage": NO_EVALUATION if self.plan.split else leakage,
         }
 
 

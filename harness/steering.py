@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Inputs = Literal["media", "all"]
-GRID = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5)
+GRID = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 1.0, 1.5, 2.5)
 """Strengths that are tried, in units of the method's own vector."""
 POSITIONS = ("last", "prompt", "media", "generated", "all")
 PHASES = ("prefill", "decode", "both")

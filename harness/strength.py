@@ -11,7 +11,7 @@ from harness.steering import GRID, SteeringDefense
 from harness.types import GenerationConfig, Prompt, Response
 
 AUTO = "auto"
-PROMPTS_A_KIND = 48
+PROMPTS_A_KIND = 96
 # Beyond this over the allowed loss, stronger steering is not tried: it only breaks the model further.
 HOPELESS = 0.2
 # A refusal shows in its first words.

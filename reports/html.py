@@ -12,7 +12,18 @@ import jinja2
 from markupsafe import Markup, escape
 
 from harness.runstore import Run, slug, write_bytes, write_text
-from reports import agreement, costs, geometry_plots, headline, heatmap, main_table, methods, plane
+from reports import (
+    agreement,
+    costs,
+    geometry_plots,
+    headline,
+    heatmap,
+    main_table,
+    matched,
+    matched_plot,
+    methods,
+    plane,
+)
 from reports.browser import browser_data
 from reports.escape import script_json, visible
 from reports.lookup import Group, groups
@@ -44,7 +55,7 @@ def render(found: list[Group], folder: Path) -> str:
     runs = {id(group.run): group.run for group in found}.values()
     template = environment().get_template("page.html")
     return template.render(
-        title=" and ".join(run.path.resolve().name for run in runs),
+        title=" and ".join(_name(run) for run in runs),
         style=Markup("\n".join((TEMPLATES / name).read_text("utf-8") for name in STYLES)),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -52,11 +63,19 @@ def render(found: list[Group], folder: Path) -> str:
         judges=judges,
         groups=[_group(group, judges, folder) for group in found],
         organism=headline.CAUTION if any(headline.is_organism(g) for g in found) else "",
+        validation=[_name(run) for run in runs if run.manifest.get("split")],
+        curve_reading=f"{matched_plot.READING} {matched_plot.LIMITS}",
         cost_headings=costs.headings(),
         methods=[methods.methods(run) for run in runs],
         levels=methods.LEVELS,
         statistics=methods.STATISTICS,
     )
+
+
+def _name(run: Run) -> str:
+    """The folder of the run; that of a sweep too, where it is its validation half."""
+    path = run.path.resolve()
+    return f"{path.parent.name}/{path.name}" if run.manifest.get("split") else path.name
 
 
 def environment() -> jinja2.Environment:
@@ -86,12 +105,18 @@ def _printed(value: Any) -> Any:
 
 def _group(group: Group, judges: list[str], folder: Path) -> dict[str, Any]:
     mine = [(place, judge) for place, judge in enumerate(judges) if judge in (group.judges or [""])]
+    sweep = matched.matched(group)
     return {
         "title": group.title,
         "ident": group.ident,
         "findings": [(place, headline.finding(group, judge)) for place, judge in mine],
         "tables": [(place, main_table.main_table(group, judge)) for place, judge in mine],
         "planes": [(place, _plane(group, place, judge, folder)) for place, judge in mine],
+        "matched": sweep,
+        "curves": [
+            _saved(drawn, f"{group.ident}-{drawn.name}", folder, group)
+            for drawn in (matched_plot.plots(group, sweep) if sweep else ())
+        ],
         "heat_maps": [(place, heatmap.heat_maps(group, judge)) for place, judge in mine],
         "costs": costs.cost_rows(group),
         "leaks": [(t, a["leakage"]) for t, a in (group.manifest.get("tasks") or {}).items() if a.get("leakage")],

@@ -44,6 +44,8 @@ COSTS = (
     "cost_ratio", "seconds_per_sample", "target_calls", "extra_forward_passes", "prompt_tokens", "generated_tokens",
 )  # fmt: skip
 
+NO_EVALUATION = "No evaluation: validation prompts, on which a sweep chose settings."
+
 PAPER = (
     Column("Defense", "defense"),
     Column("ASR media", "asr_media", "percent", change="asr_media_change"),
@@ -67,7 +69,8 @@ def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
     Changes have `_p_cluster_holm` too, and rates the bounds `_if_unscored_low` and `_if_unscored_high`.
     `judge` is a safety judge, by default the first of the run; a metric that it never judged (accuracy) is each
     task's own judge's, named in `attrs["judges"]`. An arm that does not apply to a model has a row with the
-    reason in `note`. Raises `PluginError` for a judge that the run does not have, and for a run without cells.
+    reason in `note`, and a validation run has a column `split`. Raises `PluginError` for a judge that the run does not
+    have, and for a run without cells.
     """
     import pandas
 
@@ -92,6 +95,8 @@ def main_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
 
         rows.append({"model": model, "defense": defense} | _numbers(find, by_task) | _remarks(manifest, defense, cells))
     table = pandas.DataFrame(rows)
+    if manifest.get("split"):
+        table["split"] = manifest["split"]
     table.attrs = {
         "judges": {metric: judges[metric] for _, metric in SIZES if metric in judges},
         "broken": {t: f"{a['broken']} of {a['n']}" for t, a in manifest.get("tasks", {}).items() if a.get("broken")},
@@ -109,7 +114,8 @@ def render(run: Run, format: str = "markdown", judge: str | None = None) -> str:
     if format not in writers:
         raise PluginError(f"a table has no format {format!r}: choose {', '.join(writers)}")
     table = main_table(run, judge)
-    return writers[format](table, PAPER, caption(table), legend(table, PAPER))
+    head = f"{NO_EVALUATION} {caption(table)}" if "split" in table else caption(table)
+    return writers[format](table, PAPER, head, legend(table, PAPER))
 
 
 def _judges(figures: list[Figure], judge: str | None) -> dict[str, str]:

@@ -73,3 +73,12 @@ def test_a_part_keeps_text_and_counts_base_questions() -> None:
     assert split.part(variants=["image"]) == split
     nothing = split.part(variants=["hologram"])
     assert not nothing.media("harmful") and len(nothing.text("harmful")) == 4
+
+
+def test_named_validation_samples_are_the_validation_split_and_share_no_question_with_the_other() -> None:
+    both = samples(8)
+    held = [s for s in both if s.cluster in ("q:harmful0", "q:benign1")]
+    found = Calibration.from_samples(both, held)
+    assert found.validation.samples == tuple(held)
+    assert {s.cluster for s in found.train.samples} == {s.cluster for s in both} - {"q:harmful0", "q:benign1"}
+    assert found.leaks(held) == held

@@ -56,3 +56,14 @@ def test_what_decides_answers_is_a_change_and_speed_is_not() -> None:
     assert not changes(plan, {**plan, "batch_size": 3})
     assert not changes({**plan, "limit": 3}, {**plan, "limit": None})
     assert changes({**plan, "limit": None}, {**plan, "limit": 3})
+
+
+def test_which_tasks_settings_are_chosen_on() -> None:
+    from harness.models.organism import Organism
+    from harness.plan import calibration_of
+
+    model = Organism()
+    assert calibration_of(make_plan(), model) == (["microworld"], ["microworld(splits=['dev'])"])
+    assert calibration_of(make_plan(calibration=["a"]), model) == (["a"], [])
+    assert calibration_of(make_plan(calibration=["a"], validation=["b"]), model) == (["a"], ["b"])
+    assert calibration_of(make_plan(validation=["b"]), model) == (["microworld"], ["b"])
