@@ -139,8 +139,8 @@ def _sentence(error: ValidationError) -> str:
 
 
 def calibration_of(plan: Plan, model: Model) -> tuple[list[PluginSpec], list[PluginSpec]]:
-    """The tasks to fit on and those to choose on: the plan's, or the model's own. A plan that names the first alone holds
-    out a part of them."""
+    """The tasks to fit on and those to choose on: the plan's, or the model's own; where a plan names only the first, a
+    part of them is held out."""
     if plan.calibration is not None:
         return list(plan.calibration), list(plan.validation or [])
     return list(model.calibration), list(model.validation if plan.validation is None else plan.validation)
