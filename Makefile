@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 RUN ?= runs/demo
+SWEPT = $(foreach d,"drift_correction(drift_class=balanced)" "regap(orthogonalise=none,signal=absolute)" regap \
+	"regap(orthogonalise=none,signal=absolute,schedule=one_pass)" "random_direction(drift_class=balanced)" \
+	"benign_direction(drift_class=balanced)" actadd mars omnisteer adasteer shiftdc vlm_guard cast "hiddendetect(words=own)" omniguard \
+	"random_refuse(p=0.3)",--defense $(d))
 
-.PHONY: demo test lint types check bench readme pictures clean
+.PHONY: demo test lint types check bench readme organism-results pictures clean
 
 demo: $(VENV)/.installed  ## install, compare the defenses on the embedded model, name the HTML report
 	$(BIN)/gapbench run --out $(RUN)
@@ -27,6 +31,12 @@ bench: $(VENV)/.installed  ## overhead of the harness over a bare transformers l
 
 readme: $(VENV)/.installed  ## the README's table and picture, from the demo's run
 	$(BIN)/python docs/readme.py $(RUN)
+
+organism-results: $(VENV)/.installed  ## docs/methods/organism.md: sweep, geometry and costs on the embedded model (half an hour)
+	$(BIN)/gapbench sweep --out runs/sweep --reference "drift_correction(drift_class=balanced)" $(SWEPT)
+	$(BIN)/gapbench geometry --out runs/geometry-organism
+	$(BIN)/python benchmarks/defense_costs.py --threads 1 > runs/costs.json
+	$(BIN)/python docs/organism.py runs/sweep runs/geometry-organism runs/costs.json
 
 pictures: $(VENV)/.installed  ## the pictures of docs/methods
 	$(BIN)/python docs/pictures.py

@@ -24,14 +24,20 @@ DEFAULT_DEFENSES: list[PluginSpec] = [
     "none",
     "always_refuse",
     "random_refuse(p=0.3)",
-    "random_direction(alpha=1.0)",
+    "random_direction(drift_class=balanced)",
     "self_reminder",
     "adashield",
     "ecso",
+    "hiddendetect(words=own)",
     "actadd",
-    "drift_correction",
+    "shiftdc",
+    "adasteer",
+    "omnisteer",
+    "mars",
+    "drift_correction(drift_class=balanced)",
     "regap",
-    "regap(schedule=one_pass,signal=absolute)",
+    "regap(orthogonalise=none,signal=absolute)",
+    "regap(orthogonalise=none,signal=absolute,schedule=one_pass)",
 ]
 DEFAULT_JUDGES: list[PluginSpec] = ["keyword", "compliance"]
 GROWING = ("models", "tasks", "defenses", "judges", "include")

@@ -1,0 +1,89 @@
+"""Writes docs/methods/organism.md: what the methods do to the embedded model. `make organism-results` runs it all.
+
+python docs/organism.py runs/sweep runs/geometry-organism runs/costs.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import plugins
+from harness.runstore import Run
+
+PAGE = Path(__file__).resolve().parent / "methods" / "organism.md"
+HEAD = """# What the methods do to the embedded model
+
+Measured, not schematic. The organism demonstrates mechanisms and tests the software; **it is no evidence about real
+models**. How it was made, and its own weaknesses, stand in `harness/organism/weights/MODEL_CARD.md`. `make
+organism-results` writes this page.
+
+Directions are fitted on combinations that the language model was trained on, strengths and thresholds are chosen on
+others, and the table below is measured once on combinations that neither has seen.
+"""
+COSTS = (
+    ("Defense", "defense"), ("Time ×", "ratio"), ("from", "from"), ("to", "to"), ("Calls", "target_calls"),
+    ("Extra passes", "extra_forward_passes"), ("Prompt tokens", "prompt_tokens"), ("Generated", "generated_tokens"),
+)  # fmt: skip
+
+
+def table(heads: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def compared(sweep: dict[str, Any]) -> Iterator[Sequence[object]]:
+    """One row a matched arm and target: paired differences from the matched arm of the reference."""
+    changes: dict[tuple[float, str], dict[str, dict[str, Any]]] = {}
+    for row in sweep["comparisons"]:
+        if row["task"] is None and row["variant"] is None and row["judge"] == sweep["judge"]:
+            changes.setdefault((row["target"], row["arm"]), {})[row["metric"]] = row
+    for (target, arm), found in changes.items():
+        cells = [signed(found.get(metric)) for metric in ("asr_change", "over_refusal_change")]
+        tests = [probability(found.get("asr_change"), name) for name in ("p_holm", "p_cluster_holm")]
+        yield [f"{arm} against {next(iter(found.values()))['baseline']}", f"{100 * target:g} %", *cells, *tests]
+
+
+def signed(row: dict[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return ""
+    ends = "" if row["low"] is None else f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+    return f"{100 * row['value']:+.1f}{ends}"
+
+
+def probability(row: dict[str, Any] | None, name: str) -> str:
+    p = (row or {}).get(name)
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def main() -> None:
+    run, study, costs = Run.open(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    sweep = json.loads((run.path / "sweep.json").read_text("utf-8"))
+    findings = json.loads((study / "geometry.json").read_text("utf-8"))["findings"]
+    measured = json.loads(costs.read_text("utf-8"))
+    heads = ["Matched arms", "Limit", "ASR, points", "Over-refusal, points", "p, McNemar", "p, by question"]
+    geometry = "`gapbench geometry` fitted on train combinations and measured on dev combinations:"
+    timing = (
+        f"`benchmarks/defense_costs.py`: {measured['prompts']} prompts with media, {measured['turns']} turns, one CPU "
+        "thread. Time is the median ratio to no defense in the same turn; refusals are shorter than answers."
+    )
+    parts = [
+        HEAD,
+        "## At matched over-refusal\n",
+        plugins.reporter("matched")(run, format="markdown").strip(),
+        f"\nPaired differences from `{sweep['reference']}` on the same test prompts, after Holm's correction:\n",
+        table(heads, compared(sweep)),
+        f"\n## Geometry and cause\n\n{geometry}\n",
+        *(f"* **{found['verdict']}**: {found['text']}" for found in findings),
+        f"\n## Cost\n\n{timing}\n",
+        table([head for head, _ in COSTS], ([row[key] for _, key in COSTS] for row in measured["arms"])),
+    ]
+    PAGE.write_text("\n".join(parts) + "\n", "utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
