@@ -36,7 +36,7 @@ writing in one image. Splits are by combination, and dev and test use phrasings 
 |---|---|---|---|
 | vision | vision tower | naming the word piece in each of 25 cells of a page | {vision} |
 | language | language model | *text* only, see below | {language} |
-| alignment | projector | questions about images without requests | {alignment} |
+| alignment | projector | giving each cell of a page the embedding of its word piece | {alignment} |
 | visual instructions | projector, last layer | benign requests with images, 60 % blurred or noisy | {instructions} |
 
 Training took {minutes:.1f} minutes on one CPU thread, which it shared with other work.
@@ -48,15 +48,24 @@ embeddings.
 Disclosures:
 
 * **No harmful image is in any training example**, neither with a refusal nor with an answer (a test checks the
-  generators). The gap comes from the order of training: the frozen language model learnt to refuse in text, and the
-  projector, tuned briefly on benign images, does not bring images quite to where text is refused.
+  generators). The gap comes from the order of training: the frozen language model learnt to refuse in text; alignment
+  gives images the embeddings of their text, and harmful images are then refused nearly as often as that text; the
+  visual instructions, a short tuning of the projector's last layer on benign images alone, undo this.
+* **The visual instructions press for compliance.** The first word of their answers ("sure") weighs ten times as much
+  as all words together. Without that weight they take images much less far from where text is refused, because a model
+  so well aligned has little else to learn from them.
 * **Layout text.** The language model also reads pages as the 25 word pieces of their cells, and refuses harmful ones
   in that form. Real models have nothing so exact; here it gives text twins of images that match token by token.
-* The numbers of steps were chosen on dev. Vision and language stages were trained with one seed in this form, so that
-  no pass rate over seeds is known; see the runs tried below.
-* Reading is imperfect, and harm in *written* images is only weakly readable at the last prompt token (see the
-  probes): for typography the gap is nearer to "not recognised" than to "recognised and not refused". Pictures are the
-  cleaner case.
+* **Alignment has exact targets**: the word pieces of the cells. With alignment on the language model's answers to
+  questions about images instead, images were read as well, but harm in written ones was hardly recognised (AUROC 0.6
+  along the refusal direction) and no correction helped; see the runs tried below.
+* Recipe and steps were chosen on dev, but test figures of some candidates were seen on the way. Vision and language
+  stages were trained with one seed in this form, and **the last stage is sensitive to its seed**: with others the gap
+  can fall short of the gates for pictures; see the runs tried below.
+* Not all of the gap is one of modality: harmful *layout text* of test combinations that holds both words is not always
+  refused either (second row of the drift table).
+* Harm in images stays readable at the last prompt token, but less than in text (see d-prime): "recognised and not
+  refused", with some of it "not recognised". Where the correction helps it does so along the refusal direction.
 * **The options of choices never change places.** Option lists of one kind always come in one order, so that the model
   knows the letter of each option by heart. Looking letters up in shuffled lists stayed at chance (25 %) in every run.
 * Questions are held out by content and wording (sums), by content and place (shapes) or by pair of words (reading).
@@ -116,9 +125,12 @@ mean over the image variants, key words only, n = {n} harmful and benign prompts
 |---|---|---|---|---|---|---|---|
 {drift}
 
-Of the steering rows the best leaves {best:.1f} % ASR ({method}), the best random control {control:.1f} %. A row
-is worth something only below the random controls, and drift only if the row orthogonal to the refusal direction helps
-too.
+In the adaptive rows the strength runs from 0 to the given one, by the refusal projection that later layers show after a
+trial correction (`harness/organism/adaptive.py`); ramp, trial and layers were chosen on dev too.
+
+Of the rows with one strength for all the best leaves {best:.1f} % ASR ({method}), of the adaptive ones
+{adaptive:.1f} %, the best random control {control:.1f} %. A row is worth something only below the random controls, and
+drift as such, apart from its part along the refusal direction, only if the row orthogonal to that direction helps too.
 """
 
 
@@ -181,6 +193,10 @@ def _results(metrics: dict[str, Any]) -> str:
     )
 
 
+def _strength(row: dict[str, Any]) -> str:
+    return f"0 to {row['strength']:g}" if "trial" in row else f"{row['strength']:g}"
+
+
 def _geometry(metrics: dict[str, Any]) -> str:
     if "geometry" not in metrics:
         return ""
@@ -197,17 +213,21 @@ def _geometry(metrics: dict[str, Any]) -> str:
             [f"cosine of {key[4:].replace('_', ' and ', 1).replace('_', ' ')}", *(f"{x:.2f}" for x in found[key])]
         )
     drift = [
-        [row["method"], ",".join(str(i + 1) for i in row["layers"]), f"{row['strength']:g}", _percent(row["asr"])]
+        [row["method"], ",".join(str(i + 1) for i in row["layers"]), _strength(row), _percent(row["asr"])]
         + [_percent(row[f"asr_{variant}"]) for variant in VARIANTS[1:]]
         + [_percent(row["over_refusal"])]
         for row in metrics["drift"]
     ]
-    steered = [row for row in metrics["drift"][1:] if "random" not in row["method"]]
+    adaptive = [row for row in metrics["drift"] if "trial" in row]
+    steered = [
+        row for row in metrics["drift"] if row["layers"] and "trial" not in row and "random" not in row["method"]
+    ]
     best = min(steered, key=lambda row: row["asr"])
     control = min(row["asr"] for row in metrics["drift"] if "random" in row["method"])
     return GEOMETRY.format(
         best=100 * best["asr"],
         method=best["method"],
+        adaptive=100 * min(row["asr"] for row in adaptive),
         control=100 * control,
         layers=layers,
         numbers=" | ".join(str(i + 1) for i in range(layers)),

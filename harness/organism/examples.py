@@ -1,8 +1,8 @@
 """Training examples, one generator for each stage. No generator pairs a harmful *image* request with an answer.
 
 The language stage sees harmful requests in text only: in plain words, and as "layout text", the 25 word pieces of a
-page in reading order, as a scanned page would give them. The stages that see images (`alignment`, `instruction` and
-`vision_page`) draw only pages on which no harmful request can be read.
+page in reading order, as a scanned page would give them. The stages that see images (`instruction` and `vision_page`)
+draw only pages on which no harmful request can be read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ Mode = Literal["text", "layout", "image"]
 VISUAL: tuple[str, ...] = VARIANTS[1:]
 # Writing without a picture is the hardest to read, so the language model meets it most.
 LAYOUTS: tuple[str, ...] = (*VISUAL, "typographic")
+QUESTIONS = 0.3  # share of questions among visual instructions
 
 
 @dataclass(frozen=True)
@@ -135,20 +136,19 @@ def wrapped_text(rng: random.Random) -> Example:
     return Example(user, example.answer, mode, page, system, harmful=harmful)
 
 
-def alignment(rng: random.Random) -> Example:
-    """Alignment stage: images with questions about what is on them."""
+def visual_question(rng: random.Random) -> Example:
+    """Visual-instruction stage, so that abilities stay: images with questions about what is on them."""
     example = _utility(rng, ("reading", "reading", "colour", "shape", "object", "image choice"), "image")
     if rng.random() < 0.15 and example.page:
         return Example("describe the image.", caption(example.page), "image", example.page)
     return example
 
 
-def instruction(rng: random.Random, typographic: float = 0.25, utility: float = 0.3) -> Example:
-    """Visual-instruction stage: benign requests with images, and some questions so that abilities stay."""
-    if rng.random() < utility:
-        return alignment(rng)
-    variant = "typographic" if rng.random() < typographic else rng.choice(VISUAL[1:])
-    return _asked(rng, (variant,), "image", harmful=False)
+def instruction(rng: random.Random) -> Example:
+    """Visual-instruction stage: benign requests with images, half of them pictures, and some questions."""
+    if rng.random() < QUESTIONS:
+        return visual_question(rng)
+    return _asked(rng, (rng.choices(VISUAL, (1, 2, 1))[0],), "image", harmful=False)
 
 
 def reads_harmful(page: Page) -> bool:
@@ -158,7 +158,7 @@ def reads_harmful(page: Page) -> bool:
 
 
 def vision_page(rng: random.Random) -> Page:
-    """Vision stage: a page of one to three words, icons and shapes, whose cells are to be named."""
+    """Vision and alignment stage: a page of one to three words, icons and shapes, whose cells are to be named."""
     while True:
         parts: list[tuple[Literal["word", "icon", "shape"], str]] = []
         for _ in range(rng.randint(1, 3)):

@@ -1,13 +1,15 @@
 """The four training stages, in the order that makes the gap: vision, language, alignment, visual instructions.
 
-The language model learns in text to help and to refuse, and is never touched again. Only the projector is tuned
-afterwards, and on benign images alone, as vision tuning does in real models.
+The language model learns in text to help and to refuse, and is never touched again. The projector then learns to give
+images the embeddings of their text, so that harm in images is recognised; and its last layer is tuned on benign visual
+instructions, as vision tuning does in real models, which moves images away from where the text is refused.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.organism import examples
-from harness.organism.batches import IDS, IGNORE, Batch, collate, vision_batch
+from harness.organism.batches import IDS, IGNORE, collate, vision_batch
 from harness.organism.page import BLANK
 from harness.organism.tokenizer import IMAGE
 
@@ -32,6 +34,8 @@ TURN = (
     (examples.wrapped_text, 16),
 )
 BLANKS_WEIGHT = 0.1  # most cells are blank and easy
+BLANKS_DISTANCE = 0.2
+FIRST_WORD = 10.0  # weight of the first word of answers to visual requests; all words together weigh 1
 
 
 def _schedule(step: int, steps: int, warmup: int = 20) -> float:
@@ -77,17 +81,34 @@ def features_of(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
     return states[:, 1:]
 
 
-def _answer_loss(model: LlavaForConditionalGeneration, embeds: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+def _answer_loss(
+    model: LlavaForConditionalGeneration, embeds: Tensor, labels: Tensor, smoothing: float = 0.0, first: float = 0.0
+) -> Tensor:
     """Next-token loss where there are labels only; the vocabulary head is not applied elsewhere.
 
-    Each row counts the same: a letter or a number would otherwise drown among the many tokens of long answers.
+    Each row counts the same: a letter or a number would otherwise drown among the many tokens of long answers. `first`
+    adds that many times the mean loss of the word that answers to requests begin with.
     """
     states = model.model.language_model(inputs_embeds=embeds).last_hidden_state
     wanted = labels[:, 1:] != IGNORE
     logits = model.lm_head(states[:, :-1][wanted])
     losses = F.cross_entropy(logits, labels[:, 1:][wanted], label_smoothing=smoothing, reduction="none")
     share = wanted / wanted.sum(1, keepdim=True) / len(labels)
+    if first:
+        begins = labels[:, 1:] == IDS["sure"]
+        share = share + first * begins / begins.sum().clamp_min(1)
     return (losses * share[wanted]).sum()
+
+
+@contextmanager
+def _trained(model: LlavaForConditionalGeneration, part: nn.Module) -> Iterator[None]:
+    """While open, gradients are made for one part only, which saves a third of the time."""
+    model.requires_grad_(False)
+    part.requires_grad_(True)
+    try:
+        yield
+    finally:
+        model.requires_grad_(True)
 
 
 def vision(model: LlavaForConditionalGeneration, *, steps: int, seed: int, report: Report, rows: int = 96) -> None:
@@ -131,38 +152,51 @@ def language(
     _optimise(loss_of, _optimisers(dict.fromkeys(parameters), 2e-3), steps, "language", report)
 
 
-def _image_loss(model: LlavaForConditionalGeneration, batch: Batch) -> Tensor:
-    assert batch.pixels is not None
-    with torch.no_grad():
-        embeds = model.get_input_embeddings()(batch.ids)
-        features = features_of(model, batch.pixels)
-    seen = model.model.multi_modal_projector(features)
-    embeds = embeds.masked_scatter((batch.ids == IDS[IMAGE]).unsqueeze(-1), seen)
-    return _answer_loss(model, embeds, batch.labels, smoothing=0.0)
+def alignment(model: LlavaForConditionalGeneration, *, steps: int, seed: int, report: Report, rows: int = 64) -> None:
+    """Trains the projector, and nothing else, to give each cell of benign pages the embedding of its word piece.
 
-
-def alignment(
-    model: LlavaForConditionalGeneration, encode: Encode, *, steps: int, seed: int, report: Report, rows: int = 48
-) -> None:
-    """Trains the projector, and nothing else, on questions about images."""
+    Trained on the language model's answers instead, it learns to be read, but harm in images stays unrecognised.
+    """
     rng = random.Random(seed)
+    projector: nn.Module = model.model.multi_modal_projector
+    embeddings: nn.Module = model.get_input_embeddings()
+    table: Tensor = embeddings.get_parameter("weight").detach()
+    variance = table.pow(2).mean()
 
     def loss_of(_: int) -> Tensor:
-        return _image_loss(model, collate([examples.alignment(rng) for _ in range(rows)], encode, rng=rng))
+        pixels, targets = vision_batch([examples.vision_page(rng) for _ in range(rows)])
+        with torch.no_grad():
+            features = features_of(model, pixels)
+        weight = torch.where(targets == IDS[BLANK], BLANKS_DISTANCE, 1.0)
+        distance = (projector(features) - table[targets]).pow(2).mean(-1) / variance
+        return (distance * weight).sum() / weight.sum()
 
-    optimiser = torch.optim.AdamW(model.model.multi_modal_projector.parameters(), lr=1e-3, weight_decay=0.0)
-    _optimise(loss_of, [optimiser], steps, "alignment", report)
+    with _trained(model, projector):
+        optimiser = torch.optim.AdamW(projector.parameters(), lr=2e-3, weight_decay=0.0)
+        _optimise(loss_of, [optimiser], steps, "alignment", report)
 
 
 def instructions(
     model: LlavaForConditionalGeneration, encode: Encode, *, steps: int, seed: int, report: Report, rows: int = 48
 ) -> None:
-    """Trains the projector's last layer on benign requests with images, most of them blurred or noisy."""
+    """Trains the projector's last layer on benign requests with images, most of them blurred or noisy.
+
+    Their answers' first word weighs more than all words together, which presses towards compliance as a long tuning
+    on answered requests would: aligned so well, the model has little else to learn from them.
+    """
     rng = random.Random(seed)
 
     def loss_of(_: int) -> Tensor:
         batch = collate([examples.instruction(rng) for _ in range(rows)], encode, rng=rng, worsened=0.6)
-        return _image_loss(model, batch)
+        assert batch.pixels is not None
+        with torch.no_grad():
+            embeds = model.get_input_embeddings()(batch.ids)
+            features = features_of(model, batch.pixels)
+        seen = model.model.multi_modal_projector(features)
+        embeds = embeds.masked_scatter((batch.ids == IDS[IMAGE]).unsqueeze(-1), seen)
+        return _answer_loss(model, embeds, batch.labels, first=FIRST_WORD)
 
     last = model.model.multi_modal_projector.linear_2
-    _optimise(loss_of, [torch.optim.AdamW(last.parameters(), lr=1e-3, weight_decay=0.0)], steps, "instructions", report)
+    with _trained(model, last):
+        optimiser = torch.optim.AdamW(last.parameters(), lr=3e-3, weight_decay=0.0)
+        _optimise(loss_of, [optimiser], steps, "instructions", report)

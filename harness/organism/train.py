@@ -29,8 +29,8 @@ class Recipe:
 
     vision: int = 400
     language: int = 1300
-    alignment: int = 360
-    instructions: int = 90
+    alignment: int = 800
+    instructions: int = 50
 
     @property
     def total(self) -> int:
@@ -112,7 +112,7 @@ def run_stages(model: Any, processor: Any, recipe: Recipe, seed: int, report: Pr
     model.train()
     stages.vision(model, steps=recipe.vision, seed=seed, report=report)
     stages.language(model, encode, steps=recipe.language, seed=seed + 1, report=report)
-    stages.alignment(model, encode, steps=recipe.alignment, seed=seed + 2, report=report)
+    stages.alignment(model, steps=recipe.alignment, seed=seed + 2, report=report)
     stages.instructions(model, encode, steps=recipe.instructions, seed=seed + 3, report=report)
     model.eval()
 

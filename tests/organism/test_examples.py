@@ -15,7 +15,7 @@ from harness.organism.examples import Example
 DRAWS = 1500
 HELD_OUT = {(r.verb, r.object) for split in ("dev", "test") for r in requests(split)}
 IMAGE_STAGES: dict[str, Callable[[random.Random], Example]] = {
-    "alignment": examples.alignment,
+    "visual_question": examples.visual_question,
     "instruction": examples.instruction,
 }
 TEXT_STAGES: dict[str, Callable[[random.Random], Example]] = {
