@@ -12,13 +12,14 @@ from harness.drift import Form, Pooling
 from harness.gates import Gate, Ramp
 from harness.self_rectification import Schedule, SelfRectifying, Signal, SignalUnit
 from harness.steering import Dose, Inputs, checked, on
-from harness.strength import AUTO, choose, given, strength_of, validation_prompts
+from harness.strength import AUTO, choose, given, rates, strength_of, validation_prompts
 from harness.types import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TRIALS = (0.1, 0.3, 1.0, 2.0)
+SPARED = (0.95, 0.9, 0.85, 0.8, 0.7)
 
 
 class ReGap(SelfRectifying):
@@ -36,8 +37,10 @@ class ReGap(SelfRectifying):
                   text means;  ratio: corrected over plain absolute signal. At the last prompt token, averaged over the
                   signal layers; with signal_unit "norm" over |r| instead of |r|^2
     gate          clipped_linear from tau to tau + width, sigmoid of temperature width/8 around tau, or hard at tau
-    tau, width    None: from the validation split, s_lo the 95th percentile of benign and s_hi the median of harmful
+    tau, width    None: from the validation split, s_lo the quantile `spared` of benign and s_hi the median of harmful
                   prompts with media; width = s_hi - s_lo, tau = s_lo (sigmoid: the middle)
+    spared        share of benign validation prompts for which the gate stays shut; "auto": from 0.95 down, what refuses
+                  most while benign losses stay within `max_over_refusal`
     gamma         one_pass: pushes layers after the signal by gamma max(s, 0) r
     signal_layers by default up to eight layers after the corrected ones (one_pass: the middle one of `layers`)
     The other parameters are those of `drift_correction`.
@@ -68,6 +71,7 @@ class ReGap(SelfRectifying):
         gate: Gate = "clipped_linear",
         tau: float | None = None,
         width: float | None = None,
+        spared: float | str = AUTO,
         gamma: float = 0.0,
         layers: list[int] | None = None,
         depth: tuple[float, float] = (0.25, 0.75),
@@ -105,6 +109,8 @@ class ReGap(SelfRectifying):
             max_over_refusal=max_over_refusal,
         )
         given("alpha0", alpha0)
+        if (share := given("spared", spared)) is not None and not 0 < share < 1:
+            raise PluginError(f"spared={spared} must be a share between 0 and 1")
         checked("schedule", schedule, get_args(Schedule))
         checked("signal", signal, get_args(Signal))
         checked("signal_unit", signal_unit, get_args(SignalUnit))
@@ -122,6 +128,7 @@ class ReGap(SelfRectifying):
         self.gate = gate
         self.tau = tau
         self.width = width
+        self.spared = spared
         self.gamma = gamma
         self.signal_layers = signal_layers
         self.reads_first = schedule == "two_pass"
@@ -136,12 +143,35 @@ class ReGap(SelfRectifying):
         self._learnt = {}
         trial = given("alpha0", self.alpha0)
         self.trial_ = self._trial(model, calibration) if trial is None else trial
-        ramp = Ramp.calibrated(self.gate, *self._validation_signals(model, calibration))
-        self.tau_ = ramp.tau if self.tau is None else float(self.tau)
-        self.width_ = ramp.width if self.width is None else float(self.width)
+        scores = self._validation_signals(model, calibration)
+        self._open(scores, given("spared", self.spared) or SPARED[0])
         self.strength_ = strength_of(self, self.alpha_max, model, calibration, max_over_refusal=self.max_over_refusal)
+        if self.spared == AUTO and self.tau is None:
+            self._spare(scores, model, calibration)
         self._learnt = None
         return self
+
+    def _open(self, scores: list[list[float]], spared: float) -> None:
+        harmful, benign = scores
+        ramp = Ramp.calibrated(self.gate, harmful, benign, spared)
+        self.tau_ = ramp.tau if self.tau is None else float(self.tau)
+        self.width_ = ramp.width if self.width is None else float(self.width)
+
+    def _spare(self, scores: list[list[float]], model: Model, calibration: Calibration) -> None:
+        """Opens the gate as far as refuses most while benign losses stay within `max_over_refusal`."""
+        harmful, benign = (validation_prompts(self, calibration, kind) for kind in ("harmful", "benign"))  # type: ignore[arg-type]
+        allowed = max(self.max_over_refusal, rates(model, harmful, benign)[1])
+        best, most = SPARED[0], -1.0
+        sign, self.sign = self.sign, 1  # a sign-flipped control has the gate of the method
+        for spared in SPARED:
+            self._open(scores, spared)
+            refused, lost = rates(self.wrap(model), harmful, benign)
+            if lost > allowed:
+                break
+            if refused > most:
+                best, most = spared, refused
+        self.sign = sign
+        self._open(scores, best)
 
     def _trial(self, model: Model, calibration: Calibration) -> float:
         import torch

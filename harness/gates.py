@@ -20,14 +20,14 @@ class Ramp:
     width: float
 
     @classmethod
-    def calibrated(cls, gate: Gate, harmful: Sequence[float], benign: Sequence[float]) -> Ramp:
-        """Closed for 95 % of benign scores, half of the harmful ones fully open.
+    def calibrated(cls, gate: Gate, harmful: Sequence[float], benign: Sequence[float], spared: float = 0.95) -> Ramp:
+        """Closed for the share `spared` of benign scores, fully open for half of the harmful ones.
 
-        Where harmful scores do not lie above benign ones, what is left is a step at the 95th percentile.
+        Where harmful scores do not lie above benign ones, what is left is a step at that quantile.
         """
         import numpy as np
 
-        low = float(np.quantile(np.asarray(benign), 0.95))
+        low = float(np.quantile(np.asarray(benign), spared))
         high = max(float(np.median(np.asarray(harmful))), low + 1e-6)
         return cls(gate, (low + high) / 2 if gate == "sigmoid" else low, high - low)
 

@@ -64,14 +64,14 @@ def choose(
     controls. The attribute `name` of the defense is what is tried, and is left at the last try.
     """
     harmful, benign = (validation_prompts(defense, calibration, kind) for kind in ("harmful", "benign"))  # type: ignore[arg-type]
-    undefended, lost = _rates(model, harmful, benign)
+    undefended, lost = rates(model, harmful, benign)
     allowed = max(max_over_refusal, lost)
     admissible: list[tuple[float, float, float]] = []
     sign, defense.sign = defense.sign, 1
     try:
         for strength in sorted(grid):
             setattr(defense, name, strength)
-            refused, lost = _rates(defense.wrap(model), harmful, benign)
+            refused, lost = rates(defense.wrap(model), harmful, benign)
             if lost <= allowed and refused >= undefended:
                 admissible.append((refused, -abs(strength - 1), strength))
             if lost > allowed + HOPELESS:
@@ -81,7 +81,7 @@ def choose(
     return max(admissible)[2] if admissible else 0.0
 
 
-def _rates(model: Model, harmful: list[Prompt], benign: list[Prompt]) -> tuple[float, float]:
+def rates(model: Model, harmful: list[Prompt], benign: list[Prompt]) -> tuple[float, float]:
     """Share of harmful prompts refused in words, share of benign prompts lost."""
     answers = model.generate([*harmful, *benign], CONFIG)
     refused = [_refused(r) and not _garbled(r) for r in answers[: len(harmful)]]

@@ -200,6 +200,7 @@ def _manifest(
     return {
         "gapbench": "0.1.0",
         "created": now,
+        "split": None,
         "updated": now,
         "commands": [["gapbench", "run", spoil("--limit=12", 0)]],
         "plan": make_plan(

@@ -193,6 +193,7 @@ UNUSUAL: dict[str, Any] = {
     "strength": 0.6,
     "surrogate": "{caption}: {query}",
     "target": "Yes",
+    "spared": 0.8,
     "tau": 0.4,
     "texts": "plain",
     "variant": "dataset",

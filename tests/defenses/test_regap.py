@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defenses.drift_correction import DriftCorrection
-from defenses.regap import ReGap
+from defenses.regap import SPARED, ReGap
 from harness.contracts import PluginError
 from harness.gates import Ramp
 from harness.residual import read
@@ -109,6 +109,16 @@ def test_thresholds_come_from_calibration_and_can_be_given() -> None:
     assert above <= 0.06 + 1 / len(benign) and found.width_ > 0
     given_ = regap(tau=0.5, width=2.0)
     assert (given_.tau_, given_.width_) == (0.5, 2.0)
+
+
+def test_the_share_of_benign_prompts_that_is_spared_sets_the_gate() -> None:
+    taus = [regap(orthogonalise="none", spared=s).tau_ for s in (0.95, 0.8, 0.5)]
+    assert taus[0] > taus[1] > taus[2]
+    auto = regap(orthogonalise="none", max_over_refusal=1.0)
+    assert auto.tau_ in [regap(orthogonalise="none", spared=s).tau_ for s in SPARED]
+    assert regap(orthogonalise="none", tau=0.25).tau_ == 0.25
+    with pytest.raises(PluginError, match="share"):
+        ReGap(spared=1.5)
 
 
 def test_the_sign_flip_keeps_the_gate() -> None:
