@@ -112,7 +112,10 @@ def _lines(axes: Axes, data: Plane) -> None:
 
 
 def _label(figure: Figure, axes: Axes, data: Plane) -> None:
-    """Greedy: the first of several places around the point that covers no point and no earlier label."""
+    """Greedy: the first of several places around the point that covers no point and no earlier label, the front first.
+
+    A point that finds no place has no label: the table has them all.
+    """
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
@@ -123,27 +126,31 @@ def _label(figure: Figure, axes: Axes, data: Plane) -> None:
     if legend is not None:
         taken.append(legend.get_window_extent())
     frame = axes.get_window_extent()
-    for point in sorted(data.points, key=lambda p: -p.y):
+    front = {p.arm for p in data.front} | {BASELINE}
+    for point in sorted(data.points, key=lambda p: (p.arm not in front, -p.y)):
         name = visible(point.arm)
         name = name if len(name) <= 32 else f"{name[:31]}…"
         text = axes.annotate(
             name, (100 * point.x, 100 * point.y), xytext=(9, 5), textcoords="offset points", fontsize=9,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4},
         )  # fmt: skip
-        box = None
-        for radius in (9, 20, 34, 50, 70):
+        box, placed = None, False
+        for radius in (9, 20, 34, 50, 70, 95, 125):
             for dx, dy in ((1, 0.5), (1, -1), (-1, 0.5), (-1, -1), (0, 1), (0, -1.4)):
                 text.set_horizontalalignment("left" if dx > 0 else "right" if dx < 0 else "center")
                 text.set_position((dx * radius, dy * radius))
                 text.update_positions(renderer)
                 box = Text.get_window_extent(text).padded(1)  # without the line to the point
                 free = not any(box.overlaps(other) for other in taken)
-                if free and frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1:
+                inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+                placed = free and inside
+                if placed:
                     break
-            else:
-                continue
-            break
-        if box is not None:
-            taken.append(box)
+            if placed:
+                break
+        if not placed or box is None:
+            text.remove()
+            continue
+        taken.append(box)
         if abs(text.get_position()[0]) <= 9 and text.arrow_patch is not None:
             text.arrow_patch.set_visible(False)

@@ -40,7 +40,7 @@ def model() -> Iterator[gb.Model]:
 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
-    return Calibration.from_samples(plugins.create("tasks", "microworld").samples())
+    return Calibration.from_samples(plugins.create("tasks", "microworld(n_per_kind=12)").samples())
 
 
 @pytest.mark.parametrize("name", builtin("tasks"))

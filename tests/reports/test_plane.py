@@ -30,3 +30,10 @@ def test_labels_of_crowded_points_do_not_cover_one_another() -> None:
 def test_labels_are_never_read_as_formulas() -> None:
     figure = draw(Plane("j", "x", (point("$\\frac{1}{", 0.1, 0.2), point("none", 0.0, 0.9))))
     assert figure.axes[0].texts
+
+
+def test_where_there_is_no_room_the_front_keeps_its_labels() -> None:
+    crowd = tuple(point(f"a rather long label {i}", 0.05 + 0.001 * i, 0.5) for i in range(60))
+    best = point("best", 0.0, 0.1)
+    shown = [text.get_text() for text in draw(Plane("j", "x", (*crowd, best))).axes[0].texts]
+    assert "best" in shown and len(shown) < 61
