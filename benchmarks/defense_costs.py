@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 from harness import plugins
-from harness.calibration import MEDIA, Calibration
+from harness.calibration import MEDIA
 from harness.cells import batches
 from harness.composition import create_defense
 from harness.contracts import Model, PluginError
-from harness.runner import checked_samples
+from harness.runner import checked_samples, read_calibration
 from harness.types import GenerationConfig, Prompt, Response, Sample
 
 DEFENSES = (
@@ -103,10 +103,8 @@ def main() -> None:
         model = plugins.create("models", chosen.model, batch_size=chosen.batch_size)
         tasks = chosen.task or ["mmsafetybench(source=organism)", "benign_typographic(source=organism)"]
         samples = chosen_prompts(model, tasks, chosen.limit)
-        names = chosen.calibration or list(model.calibration)
-        data = Calibration.from_samples(
-            [s for name in names for s in checked_samples(name, plugins.create("tasks", name), None)]
-        )
+        held = () if chosen.calibration else model.validation
+        data = read_calibration(chosen.calibration or model.calibration, held)
         arms: dict[str, Model] = {"none": model}
         for spec in chosen.defense or DEFENSES:
             label, defense = create_defense(spec)

@@ -173,6 +173,7 @@ class MARS(SteeringDefense):
         self.separability = separability
         self.tokens = tokens
         self.system = system
+        self.rewrites = bool(system)
         self.seed = seed
         self._keep(positions="last", phase="prefill", inputs=inputs, sign=sign, max_over_refusal=max_over_refusal)
 

@@ -11,7 +11,7 @@ from harness.directions import DriftClass, Orthogonalise, RefusalFrom, auroc
 from harness.drift import Form, Pooling
 from harness.gates import Gate, Ramp
 from harness.self_rectification import Schedule, SelfRectifying, Signal, SignalUnit
-from harness.steering import Dose, Inputs, checked, on
+from harness.steering import GRID, Dose, Inputs, checked, on
 from harness.strength import AUTO, choose, given, rates, strength_of, validation_prompts
 from harness.types import Prompt
 
@@ -119,6 +119,8 @@ class ReGap(SelfRectifying):
             raise PluginError(f"regap(schedule=one_pass) cannot read signal={signal} in one pass: set signal=absolute")
         if gamma and schedule != "one_pass":
             raise PluginError("regap(gamma=...) pushes layers after the signal, which only schedule=one_pass has")
+        if (most := given("alpha_max", alpha_max)) is not None and most < alpha_min:
+            raise PluginError(f"alpha_max={alpha_max} is below alpha_min={alpha_min}: the gate would open backwards")
         self.alpha_max = alpha_max
         self.alpha0 = alpha0
         self.alpha_min = alpha_min
@@ -145,7 +147,11 @@ class ReGap(SelfRectifying):
         self.trial_ = self._trial(model, calibration) if trial is None else trial
         scores = self._validation_signals(model, calibration)
         self._open(scores, given("spared", self.spared) or SPARED[0])
-        self.strength_ = strength_of(self, self.alpha_max, model, calibration, max_over_refusal=self.max_over_refusal)
+        grid = [alpha for alpha in GRID if alpha >= self.alpha_min] or [self.alpha_min]
+        chosen = strength_of(
+            self, self.alpha_max, model, calibration, max_over_refusal=self.max_over_refusal, grid=grid
+        )
+        self.strength_ = max(chosen, self.alpha_min)
         if self.spared == AUTO and self.tau is None:
             self._spare(scores, model, calibration)
         self._learnt = None
@@ -188,7 +194,10 @@ class ReGap(SelfRectifying):
         """Of harmful and of benign prompts with media."""
         kinds: tuple[Kind, ...] = ("harmful", "benign")
         found = [self.signals(model, validation_prompts(self, calibration, kind)) for kind in kinds]
-        return [[s for s in scores.values() if math.isfinite(s)] for scores in found]
+        known = [[s for s in scores.values() if math.isfinite(s)] for scores in found]
+        if not all(known):
+            raise PluginError("regap could read its signal on no validation prompt with media: are its files broken?")
+        return known
 
     def doses(self, model: Model, prompts: Sequence[Prompt]) -> dict[str, Dose]:
         doses = {p.id: Dose(triggered=False) for p in prompts}

@@ -42,7 +42,7 @@ class ShiftDC(PromptSteering):
     """
 
     fidelity: ClassVar[Fidelity] = Fidelity(
-        "exact",
+        "formula",
         "arXiv 2502.13095; Renovamen/ShiftDC run_safety_shift.py, run_caption.py, run_shiftdc.py, shiftdc/steering.py",
         (
             "s is read on the harness's calibration set, disjoint from evaluation (source: 160 LLaVA-Instruct and 160 "

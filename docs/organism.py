@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import plugins
+from harness.metrics import OWN
 from harness.runstore import Run
+from harness.sweep import comparisons
+from harness.sweep_plans import CONTROL
 
 PAGE = Path(__file__).resolve().parent / "methods" / "organism.md"
 HEAD = """# What the methods do to the embedded model
@@ -35,16 +38,16 @@ def table(heads: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
-def compared(sweep: dict[str, Any]) -> Iterator[Sequence[object]]:
+def compared(run: Run, sweep: dict[str, Any], reference: str) -> Iterator[Sequence[object]]:
     """One row a matched arm and target: paired differences from the matched arm of the reference."""
     changes: dict[tuple[float, str], dict[str, dict[str, Any]]] = {}
-    for row in sweep["comparisons"]:
-        if row["task"] is None and row["variant"] is None and row["judge"] == sweep["judge"]:
+    for row in comparisons(run, sweep["chosen"], reference):
+        if row["task"] is None and row["variant"] is None and row["judge"] in (sweep["judge"], OWN):
             changes.setdefault((row["target"], row["arm"]), {})[row["metric"]] = row
     for (target, arm), found in changes.items():
-        cells = [signed(found.get(metric)) for metric in ("asr_change", "over_refusal_change")]
+        cells = [signed(found.get(metric)) for metric in ("asr_change", "over_refusal_change", "accuracy_change")]
         tests = [probability(found.get("asr_change"), name) for name in ("p_holm", "p_cluster_holm")]
-        yield [f"{arm} against {next(iter(found.values()))['baseline']}", f"{100 * target:g} %", *cells, *tests]
+        yield [arm, f"{100 * target:g} %", *cells, *tests]
 
 
 def signed(row: dict[str, Any] | None) -> str:
@@ -64,7 +67,9 @@ def main() -> None:
     sweep = json.loads((run.path / "sweep.json").read_text("utf-8"))
     findings = json.loads((study / "geometry.json").read_text("utf-8"))["findings"]
     measured = json.loads(costs.read_text("utf-8"))
-    heads = ["Matched arms", "Limit", "ASR, points", "Over-refusal, points", "p, McNemar", "p, by question"]
+    heads = ["Matched arm", "Limit", "ASR, points", "Over-refusal", "Accuracy", "p of ASR, McNemar", "p, by question"]
+    swept = [c["defense"] for c in sweep["chosen"]]
+    references = dict.fromkeys([sweep["reference"], *(d for d in swept if d.startswith(CONTROL))])
     geometry = "`gapbench geometry` fitted on train combinations and measured on dev combinations:"
     timing = (
         f"`benchmarks/defense_costs.py`: {measured['prompts']} prompts with media, {measured['turns']} turns, one CPU "
@@ -74,8 +79,11 @@ def main() -> None:
         HEAD,
         "## At matched over-refusal\n",
         plugins.reporter("matched")(run, format="markdown").strip(),
-        f"\nPaired differences from `{sweep['reference']}` on the same test prompts, after Holm's correction:\n",
-        table(heads, compared(sweep)),
+        *(
+            f"\nPaired differences from `{reference}` at the same limit, on the same test prompts, after Holm's "
+            f"correction:\n\n{table(heads, compared(run, sweep, reference))}"
+            for reference in references
+        ),
         f"\n## Geometry and cause\n\n{geometry}\n",
         *(f"* **{found['verdict']}**: {found['text']}" for found in findings),
         f"\n## Cost\n\n{timing}\n",

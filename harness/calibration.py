@@ -71,20 +71,33 @@ class Calibration:
     def from_samples(
         cls, samples: Iterable[Sample], held: Iterable[Sample] = (), *, validation: float = 0.25, seed: int = 0
     ) -> Calibration:
-        """`held` is the validation split, and whatever shares a base question with it is left out of the other.
+        """`held` is the validation split; base questions that share content or a base question with it (as in `leaks`)
+        are left out of the other. Raises `PluginError` when it holds nothing usable, or when nothing else is left.
 
         Without it, split by a hash of the base question, so that all forms of a question fall on one side, whatever
         else is there.
         """
-        usable = [s for s in samples if s.error is None and s.kind in ("harmful", "benign")]
-        kept = tuple(s for s in held if s.error is None and s.kind in ("harmful", "benign"))
-        if kept:
-            known = {s.cluster for s in kept}
-            return cls(CalibrationSplit(tuple(s for s in usable if s.cluster not in known)), CalibrationSplit(kept))
+        usable, held = usable_of(samples), list(held)
+        if held:
+            return cls._apart(usable, usable_of(held))
         sides: dict[bool, list[Sample]] = defaultdict(list)
         for sample in usable:
             sides[int(digest([seed, sample.cluster]), 16) % 10_000 < validation * 10_000].append(sample)
         return cls(CalibrationSplit(tuple(sides[False])), CalibrationSplit(tuple(sides[True])))
+
+    @classmethod
+    def _apart(cls, usable: list[Sample], held: list[Sample]) -> Calibration:
+        if not held:
+            raise PluginError("the validation tasks hold no harmful or benign prompt that can be asked")
+        shared = {s.cluster for s in _sharing(held, usable)}
+        train = [s for s in usable if s.cluster not in shared]
+        for kind in ("harmful", "benign"):
+            if any(s.kind == kind for s in usable) and not any(s.kind == kind for s in train):
+                raise PluginError(
+                    f"no {kind} request is left to fit on: the validation tasks hold the same questions as the "
+                    "calibration tasks; name others with --validation or --calibration"
+                )
+        return cls(CalibrationSplit(tuple(train)), CalibrationSplit(tuple(held)))
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -99,19 +112,7 @@ class Calibration:
 
     def leaks(self, evaluation: Iterable[Sample]) -> list[Sample]:
         """Evaluation samples that share content or a base question with this set, in any modality."""
-        evaluation = list(evaluation)
-        prompts = {s.prompt.id for s in self.samples}
-        clusters = {s.cluster for s in self.samples}
-        behaviors = {_normal(s.behavior) for s in self.samples}
-        media = _media_of_one_question(self.samples) & _media_of_one_question(evaluation)
-        return [
-            s
-            for s in evaluation
-            if s.prompt.id in prompts
-            or s.cluster in clusters
-            or _normal(s.behavior) in behaviors
-            or any(m.digest in media for m in s.prompt.media)
-        ]
+        return _sharing(self.samples, list(evaluation))
 
     def require(self, who: str, *, pairs: bool = False) -> None:
         """Raises `PluginError` when there is nothing to learn from."""
@@ -123,6 +124,27 @@ class Calibration:
                     f"{who} needs {kind} requests both as text and with media for calibration: "
                     "name paired tasks with --calibration"
                 )
+
+
+def usable_of(samples: Iterable[Sample]) -> list[Sample]:
+    """Those that something can be learned from: harmful or benign, and not broken."""
+    return [s for s in samples if s.error is None and s.kind in ("harmful", "benign")]
+
+
+def _sharing(known: Sequence[Sample], others: Sequence[Sample]) -> list[Sample]:
+    """Those of `others` that share a prompt, a base question, its words or its own media with `known`."""
+    prompts = {s.prompt.id for s in known}
+    clusters = {s.cluster for s in known}
+    behaviors = {_normal(s.behavior) for s in known}
+    media = _media_of_one_question(known) & _media_of_one_question(others)
+    return [
+        s
+        for s in others
+        if s.prompt.id in prompts
+        or s.cluster in clusters
+        or _normal(s.behavior) in behaviors
+        or any(m.digest in media for m in s.prompt.media)
+    ]
 
 
 def _media_of_one_question(samples: Iterable[Sample]) -> set[str]:

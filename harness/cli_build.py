@@ -48,6 +48,11 @@ def advbench_omni(
             progress=progress,
         )
     print(f"{built.items} items, {built.made} of them made now; use them with --task \"advbench_omni(source='{out}')\"")
+    if built.unlisted:
+        print(
+            f"{built.unlisted} items of the earlier build are no longer listed: their texts or combinations were not "
+            "asked for this time; name all of them to list them again"
+        )
     for reason, count in built.errors.items():
         print(f"not made: {count}: {reason}")
     if built.errors:

@@ -72,18 +72,11 @@ def _known(path: Path) -> dict[str, Any]:
 def _calibration(tasks: list[str], held: list[str], model: str, seed: int) -> Calibration:
     """All samples of the tasks; without `held` split in halves by base question: nothing is chosen here, so the half
     that measures may be large."""
-    from harness import plugins
-    from harness.calibration import Calibration
-    from harness.runner import checked_samples
-    from harness.spec import parse
+    from harness.runner import read_calibration
 
     if not tasks:
         raise PluginError(f"{model} has no calibration tasks of its own: name paired tasks with --calibration")
-    fitted, measured = (
-        [s for spec in part for s in checked_samples(parse(spec).label, plugins.create("tasks", spec), None)]
-        for part in (tasks, held)
-    )
-    return Calibration.from_samples(fitted, measured, validation=0.5, seed=seed)
+    return read_calibration(tasks, held, validation=0.5, seed=seed)
 
 
 def _layers(text: str) -> tuple[int, ...]:

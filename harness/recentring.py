@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.contracts import Model
 from harness.neutral import Neutral
+from harness.per_prompt import unsteered
 from harness.states import last_token_states
 from harness.types import MediaError, Prompt
 
@@ -40,7 +41,7 @@ class Recentring:
     def own_biases(self, model: Model, prompts: Sequence[Prompt]) -> dict[str, Tensor | str]:
         """By prompt id: the bias [layers, d] of neutral media in the place of the prompt's own, or why there is none.
 
-        `passes` forward passes a prompt.
+        Of states that no edit has touched; `passes` forward passes a prompt.
         """
         from harness.residual import read
 
@@ -55,11 +56,12 @@ class Recentring:
         asked = [stand_in for p in chosen for stand_in in stand_ins[p.id]]
         if not asked:
             return found
-        biases = read(model.root, asked, on_error="nan").unflatten(0, (len(chosen), self.n)).mean(1)
-        if self.reference is None:
-            biases = biases - read(model.root, [p.without_media() for p in chosen], on_error="nan")
-        else:
-            biases = biases - self.reference
+        with unsteered(model):
+            biases = read(model.root, asked, on_error="nan").unflatten(0, (len(chosen), self.n)).mean(1)
+            if self.reference is None:
+                biases = biases - read(model.root, [p.without_media() for p in chosen], on_error="nan")
+            else:
+                biases = biases - self.reference
         for prompt, bias in zip(chosen, biases, strict=True):
             found[prompt.id] = bias if bool(bias.isfinite().all()) else "this prompt cannot be read with neutral media"
         return found

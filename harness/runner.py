@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from harness import __version__, plugins
 from harness.arms import Arm, prepare
-from harness.calibration import Calibration
+from harness.calibration import Calibration, usable_of
 from harness.cells import Cell, answer, judge
 from harness.composition import create_defense
 from harness.contracts import Capability, Judge, Model, PluginError, Task
@@ -53,7 +54,7 @@ class Runner:
     def __call__(self) -> Run:
         """Raises `PluginError` for a plan that cannot be run as it stands; failures of single samples are recorded."""
         with self.run.lock():
-            self._refuse_changes()
+            self.refuse_changes()
             self.read()
             for label, samples in self.samples.items():
                 self.run.write_samples(label, samples)
@@ -74,7 +75,8 @@ class Runner:
             self.run.write_results(compute(self.run))
         return self.run
 
-    def _refuse_changes(self) -> None:
+    def refuse_changes(self) -> None:
+        """Raises `PluginError` where the folder holds a run whose plan this one does more to than add."""
         old = self.run.manifest.get("plan")
         if old and (lines := changes(old, self.plan.model_dump(mode="json"))):
             listed = "\n  ".join(lines)
@@ -93,12 +95,8 @@ class Runner:
 
     def _read_calibrations(self) -> None:
         for label, model in self.models.items():
-            specs = calibration_of(self.plan, model)
-            found, held = (
-                [s for name, task in _made("tasks", part).items() for s in checked_samples(name, task, None)]
-                for part in specs
-            )
-            self.calibrations[label] = Calibration.from_samples(found, held, seed=self.plan.seed) if specs[0] else None
+            fitted, held = calibration_of(self.plan, model)
+            self.calibrations[label] = read_calibration(fitted, held, seed=self.plan.seed) if fitted else None
 
     def _read_samples(self) -> None:
         if not self.plan.split:
@@ -221,6 +219,28 @@ class Runner:
         }
 
 
+def read_calibration(
+    tasks: Sequence[PluginSpec], held: Sequence[PluginSpec] = (), *, validation: float = 0.25, seed: int = 0
+) -> Calibration:
+    """`Calibration.from_samples` of all samples of `tasks`, with those of the tasks `held` for validation.
+
+    Raises `PluginError` when a task cannot be read, when one of `held` has nothing to choose on, or when nothing is
+    left to fit on.
+    """
+    fitted, kept = (
+        {name: checked_samples(name, task, None) for name, task in _made("tasks", part).items()}
+        for part in (tasks, held)
+    )
+    for name, samples in kept.items():
+        if not usable_of(samples):
+            raise PluginError(
+                f"validation task {name} holds no harmful or benign prompt that can be asked: its {len(samples)} "
+                "samples are broken or of another kind; name another with --validation"
+            )
+    both = ([s for samples in part.values() for s in samples] for part in (fitted, kept))
+    return Calibration.from_samples(*both, validation=validation, seed=seed)
+
+
 def checked_samples(label: str, task: Task, limit: int | None) -> list[Sample]:
     """The task's first `limit` samples, ids unique. Raises `PluginError` when there are none, or the task breaks
     off."""
@@ -242,7 +262,7 @@ def checked_samples(label: str, task: Task, limit: int | None) -> list[Sample]:
     return samples
 
 
-def _made(kind: plugins.PluginKind, specs: list[PluginSpec] | list[str], **extra: Any) -> dict[str, Any]:
+def _made(kind: plugins.PluginKind, specs: Sequence[PluginSpec], **extra: Any) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for spec in specs:
         label = parse(spec).label

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 DRAWS = 500
+FEWEST = 5
+"""Base questions a side, below which resampling them says nothing of their spread."""
 
 
 def separability(
@@ -23,18 +25,20 @@ def separability(
     """d' and AUROC of harmful coordinates `high` [n] over benign ones `low` [m], each with a 95 % interval, and n, m.
 
     Percentile bootstrap, whole base questions drawn with replacement within each kind (Davison and Hinkley 1997,
-    section 3.8). Both are None where a side has fewer than two values, an interval where it has fewer than two
-    questions.
+    section 3.8). Both are None where a side has fewer than two values, an interval where it has fewer
+    questions than `FEWEST`, or, for AUROC, where the samples do not overlap.
     """
     found: dict[str, Any] = {"n_harmful": len(high), "n_benign": len(low)}
     if min(len(high), len(low)) < 2:
         return found | {"dprime": _entry(None), "auroc": _entry(None)}
     high, low = high.double(), low.double()
-    if min(len(set(high_clusters)), len(set(low_clusters))) < 2:
+    if min(len(set(high_clusters)), len(set(low_clusters))) < FEWEST:
         return found | {"dprime": _entry(dprime(high, low)), "auroc": _entry(auroc(high, low))}
     over, under = _weights(high_clusters, seed), _weights(low_clusters, seed + 1)
     gaps = _drawn_dprime(high.numpy(), low.numpy(), over, under)
-    areas = _drawn_auroc(high.numpy(), low.numpy(), over, under)
+    # Where the samples do not overlap, every resample says the same of their order.
+    apart = bool(high.min() > low.max()) or bool(high.max() < low.min())
+    areas = None if apart else _drawn_auroc(high.numpy(), low.numpy(), over, under)
     return found | {"dprime": _entry(dprime(high, low), gaps), "auroc": _entry(auroc(high, low), areas)}
 
 

@@ -1,7 +1,8 @@
 """The base class of defenses that edit activations.
 
 Such a defense acts at the forward pass of the model itself. In a composition it therefore sinks to the bottom: whatever
-prompts reach the model are steered, and `"adashield+regap"` and `"regap+adashield"` are the same defended model.
+prompts reach the model are steered, and `"adashield+regap"` and `"regap+adashield"` are the same defended model. One
+that also rewrites prompts (`rewrites`) stands above those that do not.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ class SteeringDefense(Defense):
     reads_first: bool = False
     """Whether `doses` sends the prompts through the model. Then what these passes and the answering one have in common
     is computed once, where the model allows it: all columns but the last, when only the last is edited."""
+    rewrites: bool = False
+    """Whether `respond` changes the prompts. Other steering defenses then act inside it, in whatever order they are
+    composed, because they know strengths only for the prompts that reach them."""
     layers_: Tensor
     strength_: float
 
@@ -101,6 +105,13 @@ class SteeringDefense(Defense):
         return self.inputs == "all" or bool(prompt.modalities & MEDIA)
 
     def wrap(self, model: Model) -> Model:
+        """Raises `PluginError` when both this and another steering defense rewrite prompts."""
+        if self.rewrites and (rival := next((d for d in _defenses(model) if _rewrites(d)), None)):
+            names = " and ".join(d.plugin_name or type(d).__name__ for d in (self, rival))
+            raise PluginError(
+                f"{names} both rewrite prompts while they steer: give a system prompt to one steering defense of a "
+                "composition alone"
+            )
         if _steering_alone(model):
             return WrappedModel(model, self)
         return model.rebase(self.wrap(model.root))
@@ -136,12 +147,20 @@ def _finished(answer: Response, dose: Dose, seconds: float) -> Response:
 
 
 def _steering_alone(model: Model) -> bool:
-    """Whether only steering defenses stand between `model` and its root, so that another may stand on them."""
+    """Whether only steering defenses that keep prompts as they are stand between `model` and its root, so that another
+    may stand on them."""
+    return all(isinstance(d, SteeringDefense) and not d.rewrites for d in _defenses(model))
+
+
+def _rewrites(defense: Defense) -> bool:
+    return isinstance(defense, SteeringDefense) and defense.rewrites
+
+
+def _defenses(model: Model) -> Iterator[Defense]:
+    """Those between `model` and its root, the outermost first."""
     while isinstance(model, WrappedModel):
-        if not isinstance(model.defense, SteeringDefense):
-            return False
+        yield model.defense
         model = model.inner
-    return True
 
 
 def on(direction: Tensor, states: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from harness import __version__, plugins
 from harness.contracts import Model, PluginError
 from harness.contrasts import BASELINE, MEDIA, changes
 from harness.frames import frame
-from harness.plan import Plan, PluginSpec, make_plan
+from harness.plan import PluginSpec, make_plan
 from harness.plan import changes as plan_changes
-from harness.progress import Progress, shown
+from harness.progress import shown
 from harness.runner import Runner
 from harness.runstore import Run, write_json
 from harness.spec import parse
@@ -116,6 +116,8 @@ def sweep(
     where = (
         Path(out) if out else Path("runs") / digest([plan.model_dump(mode="json"), held.model_dump(mode="json")])[:10]
     )
+    if not test:
+        _refuse_tested(where)
     with shown(quiet) as progress:
         ahead, validation = Runner(plan, where), Runner(held, where / "validation", progress, debug=debug)
         validation.read()
@@ -126,11 +128,15 @@ def sweep(
         tried = validation()
         judge = parse(plan.judges[0]).label if plan.judges else None
         content = _content(tried, grid, targets, judge, reference)
-        write_json(where / FILE, content)
         if not test:
+            write_json(where / FILE, content)
             return Sweep(where, content, tried, None)
         plan = plan.model_copy(update={"defenses": test_arms(grid, content["chosen"])})
-        run = _test(plan, where, tried, progress, debug)
+        runner = Runner(plan, where, progress, debug=debug)
+        _refuse_another_choice(runner)
+        if not runner.run.manifest:  # what an earlier test found stays on record until this one is whole
+            write_json(where / FILE, content)
+        run = _test(runner, tried)
         content["comparisons"] = comparisons(run, content["chosen"], reference)
         write_json(where / FILE, content)
     return Sweep(where, content, tried, run)
@@ -183,23 +189,34 @@ def _content(
     }
 
 
-def _test(plan: Plan, where: Path, tried: Run, progress: Progress, debug: bool) -> Run:
-    """The test run. What was fitted for validation is not fitted again."""
-    runner = Runner(plan, where, progress, debug=debug)
-    old = runner.run.manifest.get("plan")
-    lines = plan_changes(old, plan.model_dump(mode="json")) if old else []
+def _refuse_tested(where: Path) -> None:
+    if Run(where).manifest:
+        raise PluginError(
+            f"{where} holds a test run, and a sweep without the test would replace the choice that it was asked with: "
+            "use another --out, or leave --no-test out"
+        )
+
+
+def _refuse_another_choice(runner: Runner) -> None:
+    where, old = runner.run.path, runner.run.manifest.get("plan")
+    lines = plan_changes(old, runner.plan.model_dump(mode="json")) if old else []
     if any(line.startswith("- defenses") for line in lines):
         listed = "\n  ".join(lines)
         raise PluginError(
             f"the test tasks of {where} were asked with another choice, and a choice that is made again once the test "
             f"was seen is none; use another --out:\n  {listed}"
         )
+    runner.refuse_changes()
+
+
+def _test(runner: Runner, tried: Run) -> Run:
+    """The test run. What was fitted for validation is not fitted again."""
     for fit in sorted((tried.path / "fitted").glob("*.safetensors")):
         kept = runner.run.path / "fitted" / fit.name
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(fit, kept)
-    progress.expect(0)
+    runner.progress.expect(0)
     return runner()
 
 

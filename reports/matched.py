@@ -121,12 +121,18 @@ def _rows(group: Group, content: Content, judge: str, tested: bool) -> Iterator[
             yield row(defense, DEFAULT, defense)
         for choice in content["chosen"]:
             if choice["defense"] == defense:
-                at = f"≤ {100 * choice['allowed']:.3g} %"
+                at = limit_of(choice)
                 if choice["arm"] is None:
                     yield Row(defense, at, "", reason=str(choice["reason"]))
                 else:
                     made = row(defense, at, choice["arm"], choice["target"])
                     yield made if choice["safer"] else replace(made, note=NO_SAFER)
+
+
+def limit_of(choice: dict[str, Any]) -> str:
+    """The target, and what was allowed where no defense at all loses more than that."""
+    target, allowed = (f"{100 * choice[name]:.3g} %" for name in ("target", "allowed"))
+    return f"≤ {target}" if choice["allowed"] <= choice["target"] else f"{target} (allowed {allowed})"
 
 
 def written(values: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from harness.contracts import PluginError
 from harness.runstore import Run
 from reports.formats import ALPHA, Column, csv, latex, markdown, significant
 from reports.lookup import BASELINE
-from reports.matched import DEFAULT, NO_SAFER, Content, comparison, load, written
+from reports.matched import DEFAULT, NO_SAFER, Content, comparison, limit_of, load, written
 from reports.tables import main_table
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def matched_table(run: Run, judge: str | None = None) -> pandas.DataFrame:
     rows = [row(BASELINE, "–")]
     for defense in dict.fromkeys(c["defense"] for c in content["chosen"]):
         mine = [c for c in content["chosen"] if c["defense"] == defense]
-        rows += [row(defense, DEFAULT), *(row(defense, f"{100 * c['allowed']:.3g} %", c) for c in mine)]
+        rows += [row(defense, DEFAULT), *(row(defense, limit_of(c).removeprefix("≤ "), c) for c in mine)]
     made = pandas.DataFrame(rows)
     made.attrs = table.attrs | {"reference": content["reference"], "sweep": content}
     return made

@@ -98,6 +98,16 @@ def test_only_what_differs_is_made_again(tmp_path: Path) -> None:
     assert content(out) == whole
 
 
+def test_items_that_are_no_longer_asked_for_are_counted(tmp_path: Path) -> None:
+    benign = tmp_path / "benign.txt"
+    benign.write_text("Name three birds\n", "utf-8")
+    out = tmp_path / "out"
+    assert build(texts(tmp_path), out, benign=benign, modalities="t,i").unlisted == 0
+    assert build(texts(tmp_path), out, benign=benign, modalities="t,i,t2i").unlisted == 0
+    assert build(texts(tmp_path), out, modalities="t").unlisted == 12 - 3
+    assert len(items(out)) == 3 and build(texts(tmp_path), out, modalities="t").unlisted == 0
+
+
 def test_a_killed_build_goes_on(tmp_path: Path) -> None:
     many = texts(tmp_path, [f"Count to {n} slowly" for n in range(40)])
     whole = tmp_path / "whole"
@@ -400,6 +410,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert "not made: 1: the font" in done.stdout and "sock" not in done.stdout + done.stderr
     done = subprocess.run([*command, "--limit", "1"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "2 items, 0 of them made now" in done.stdout
+    assert "2 items of the earlier build are no longer listed" in done.stdout
+    done = subprocess.run([*command, "--limit", "1"], capture_output=True, text=True, timeout=120)
+    assert "no longer listed" not in done.stdout
 
 
 def test_help_needs_no_heavy_library() -> None:

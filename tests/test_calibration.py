@@ -82,3 +82,41 @@ def test_named_validation_samples_are_the_validation_split_and_share_no_question
     assert found.validation.samples == tuple(held)
     assert {s.cluster for s in found.train.samples} == {s.cluster for s in both} - {"q:harmful0", "q:benign1"}
     assert found.leaks(held) == held
+
+
+def test_training_rows_that_validation_holds_under_another_name_are_left_out_with_all_their_forms() -> None:
+    both = samples(8)
+    new = Prompt.user("something else")
+    held = [
+        Sample("a", Prompt.user("harmful 0 text"), "harmful", "w", cluster="w"),
+        Sample("b", new, "harmful", "Harmful  1", cluster="x"),
+        Sample("c", Prompt.user("see", Image(b"benign2")), "benign", "y", cluster="y"),
+        Sample("d", new, "benign", "z", cluster="q:benign3"),
+    ]
+    found = Calibration.from_samples(both, held)
+    gone = {"q:harmful0", "q:harmful1", "q:benign2", "q:benign3"}
+    assert {s.cluster for s in found.train.samples} == {s.cluster for s in both} - gone
+    assert found.validation.samples == tuple(held)
+
+
+def test_a_blank_picture_in_both_halves_costs_no_training_row() -> None:
+    def rows(name: str) -> list[Sample]:
+        questions = [(kind, f"{name} {kind} {i}") for kind in ("harmful", "benign") for i in range(3)]
+        return [Sample(q, Prompt.user(q, Image(b"blank")), kind, q, cluster=q) for kind, q in questions]  # type: ignore[arg-type]
+
+    assert len(Calibration.from_samples(rows("one"), rows("other")).train.samples) == 6
+
+
+@pytest.mark.parametrize("kind", ["harmful", "utility"])
+def test_validation_samples_that_cannot_be_used_are_no_reason_to_take_others(kind: str) -> None:
+    broken = [Sample("a", Prompt.user("x"), kind, "x", error="gone" if kind == "harmful" else None)]  # type: ignore[arg-type]
+    with pytest.raises(PluginError, match="validation tasks hold no harmful or benign prompt"):
+        Calibration.from_samples(samples(8), broken)
+
+
+def test_validation_that_leaves_nothing_to_fit_on_says_so() -> None:
+    both = samples(4)
+    with pytest.raises(PluginError, match=r"no harmful request is left to fit on: .* hold the same questions"):
+        Calibration.from_samples(both, both)
+    with pytest.raises(PluginError, match="no benign request is left to fit on"):
+        Calibration.from_samples(both, [s for s in both if s.kind == "benign"])

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import harness as gb
+from harness import plugins
 from harness.runstore import Run, line_key
 
 WORDS: dict[str, Any] = {"tasks": ["toy"], "defenses": ["none", "politely"], "judges": ["keyword"], "quiet": True}
@@ -263,3 +265,45 @@ def test_cells_of_models_not_reached_yet_stay_in_the_manifest(
 def test_two_writers_are_kept_apart(stranger: Path, tmp_path: Path, calls: Path) -> None:
     with Run(tmp_path / "run").lock(), pytest.raises(gb.PluginError, match="being written"):
         go(stranger, tmp_path / "run", calls)
+
+
+class Given(gb.Task):
+    """Requests of one kind, broken or not."""
+
+    def __init__(self, kind: str = "harmful", error: str = "") -> None:
+        self.of, self.error = kind, error
+
+    def samples(self) -> Iterator[gb.Sample]:
+        for i in range(3):
+            text = f"given {self.of} {i}"
+            yield gb.Sample(text, gb.Prompt.user(text), self.of, text, error=self.error or None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def given_task() -> Iterator[None]:
+    gb.task("given")(Given)
+    yield
+    del plugins._added["tasks"]["given"]
+
+
+@pytest.mark.parametrize("useless", ["given(error=gone)", "given(kind=utility)"])
+def test_a_validation_task_without_a_usable_row_is_refused_by_name(
+    stranger: Path, tmp_path: Path, calls: Path, given_task: None, useless: str
+) -> None:
+    with pytest.raises(gb.PluginError, match=r"validation task given\(.*its 3 samples are broken or of another kind"):
+        go(stranger, tmp_path / "run", calls, validation=["given", useless])
+    assert asked(calls) == 0
+
+
+def test_validation_on_the_calibration_tasks_leaves_nothing_to_fit_on(
+    stranger: Path, tmp_path: Path, calls: Path
+) -> None:
+    with pytest.raises(gb.PluginError, match="no harmful request is left to fit on: the validation tasks"):
+        go(stranger, tmp_path / "run", calls, validation=["toy_calibration"])
+    assert asked(calls) == 0
+
+
+def test_named_validation_is_read_as_it_stands(stranger: Path, tmp_path: Path, calls: Path, given_task: None) -> None:
+    run = go(stranger, tmp_path / "run", calls, validation=["given"])
+    (entry,) = run.manifest["calibration"].values()
+    assert (entry["n_train"], entry["n_validation"]) == (40, 3)

@@ -164,12 +164,40 @@ def test_the_validation_run_says_that_it_is_no_evaluation(finished: tuple[Path, 
         run(model=model, tasks=["planted_test"], out=finished[1].validation.path, judges=["keyword"], quiet=True)
 
 
-def test_a_second_choice_after_the_test_is_refused(tmp_path: Path) -> None:
-    go(tmp_path)
-    before = asked(tmp_path)
-    with pytest.raises(PluginError, match=r"another choice.*use another --out"):
-        go(tmp_path, targets=[0.4])
-    assert asked(tmp_path) == before
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"targets": [0.4]}, r"another choice.*use another --out"),
+        ({"tasks": ["planted_test(n=4)"]}, r"(?s)another plan.*- tasks: planted_test\(n=20\)"),
+        ({"test": False}, "holds a test run.*use another --out, or leave --no-test out"),
+    ],
+)
+def test_what_is_refused_after_the_test_leaves_its_record_as_it_was(
+    finished: tuple[Path, Sweep], words: dict[str, Any], said: str
+) -> None:
+    folder = finished[0]
+    before, record = asked(folder), (folder / "run" / "sweep.json").read_bytes()
+    with pytest.raises(PluginError, match=said):
+        go(folder, **words)
+    assert asked(folder) == before
+    assert (folder / "run" / "sweep.json").read_bytes() == record
+    assert json.loads(record)["comparisons"]
+
+
+def test_an_addition_that_is_interrupted_in_the_test_leaves_the_record_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = go(tmp_path, defenses=["dosed", "dosed_control"])
+    record = (first.path / "sweep.json").read_bytes()
+    held = len(calibration().validation.samples)
+    # the six new settings are asked on validation, and the test is cut off
+    monkeypatch.setenv("PLANTED_STOPS_AFTER", str(len(asked(tmp_path)) + 6 * held + 1))
+    more = ["dosed", "dosed_control", "dosed(benign=9.0)"]
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path, defenses=more)
+    assert asked(tmp_path)[-1].startswith("test") and (first.path / "sweep.json").read_bytes() == record
+    monkeypatch.delenv("PLANTED_STOPS_AFTER")
+    assert set(go(tmp_path, defenses=more).comparisons["defense"]) == {"dosed", "dosed(benign=9.0)"}
 
 
 def test_adding_a_defense_or_a_target_asks_only_what_is_added(tmp_path: Path) -> None:

@@ -40,12 +40,14 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True)
 class Built:
-    """What came of a build. `errors`: reason and number of the items that could not be made."""
+    """What came of a build. `errors`: reason and number of the items that could not be made; `unlisted`: items of an
+    earlier build that this one does not ask for and `items.jsonl` no longer names."""
 
     folder: Path
     items: int
     made: int
     errors: dict[str, int]
+    unlisted: int = 0
 
 
 def build(
@@ -79,7 +81,8 @@ def build(
     wanted = [(q, code) for q in questions for code in codes]
     with _splitter(splitter, base_url) as split:
         keys = {(q.id, code): maker.key(q, COMBINATIONS[code], split.identity) for q, code in wanted}
-        items = {at: item for at, item in _earlier(out).items() if maker.stands(item) and item["key"] == keys.get(at)}
+        earlier = _earlier(out)
+        items = {at: item for at, item in earlier.items() if maker.stands(item) and item["key"] == keys.get(at)}
         kept = len(items)
         progress.expect(len(wanted) - kept)
         for start in range(0, len(questions), CHUNK):
@@ -97,7 +100,7 @@ def build(
     _write(out / RECORD, json.dumps(_record(ordered, files, maker, split), indent=1, ensure_ascii=False) + "\n")
     journal.path.unlink(missing_ok=True)
     errors = Counter(item["error"] for item in ordered if item["error"])
-    return Built(out, len(ordered), len(ordered) - kept, dict(errors.most_common()))
+    return Built(out, len(ordered), len(ordered) - kept, dict(errors.most_common()), len(earlier.keys() - keys.keys()))
 
 
 class Maker:

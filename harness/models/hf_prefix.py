@@ -103,4 +103,5 @@ class PrefixCache:
             return False
         half = next(self.model.module.parameters()).dtype in (torch.float16, torch.bfloat16)
         allowed = (HALF if half else SINGLE) * whole[finite].abs().max()
-        return bool((whole - parts)[finite].abs().max() <= allowed)
+        close = bool((whole - parts)[finite].abs().max() <= allowed)
+        return close and bool(torch.equal(whole.argmax(-1), parts.argmax(-1)))

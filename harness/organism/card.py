@@ -126,7 +126,8 @@ mean over the image variants, key words only, n = {n} harmful and benign prompts
 {drift}
 
 In the adaptive rows the strength runs from 0 to the given one, by the refusal projection that later layers show after a
-trial correction (`harness/organism/adaptive.py`); ramp, trial and layers were chosen on dev too.
+trial correction (`harness/organism/adaptive.py`); ramp, trial and layers were chosen on dev too,
+so that they had more settings to choose from than the others.
 
 Of the rows with one strength for all the best leaves {best:.1f} % ASR ({method}), of the adaptive ones
 {adaptive:.1f} %, the best random control {control:.1f} %. A row is worth something only below the random controls, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,15 +10,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from defenses.cmrm import CMRM
+from defenses.drift_correction import DriftCorrection
 from defenses.mars import MARS
+from defenses.regap import ReGap
+from defenses.shiftdc import ShiftDC
 from harness import organism
 from harness.calibration import Calibration
+from harness.composition import Composition
 from harness.contracts import PluginError
 from harness.layer_scores import best_layers, layer_scores
 from harness.microworld import balanced_requests, request_samples
 from harness.models.organism import Organism
 from harness.residual import read
 from harness.states import last_token_states
+from harness.steering import SteeringDefense
 from harness.types import Audio, Image, Prompt
 from tests import tiny_world as tiny
 from tests.tiny_models import loaded, tone
@@ -310,6 +317,67 @@ def test_the_sign_flip_moves_as_far_the_other_way() -> None:
             moves.append((read(tiny.model(), prompts) - plain)[:, 1])
     assert moves[0].norm() > 0.1
     torch.testing.assert_close(moves[0], -moves[1], atol=1e-4, rtol=0)
+
+
+OTHERS: dict[str, SteeringDefense] = {
+    "regap": ReGap(alpha_max=2.0),
+    "drift_correction": DriftCorrection(alpha=1.0),
+    "cmrm": CMRM(alpha=1.0),
+    "shiftdc": ShiftDC(alpha=1.0),
+}
+
+
+@cache
+def other(name: str) -> SteeringDefense:
+    return OTHERS[name].fit(tiny.model(), tiny.calibration())
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "own": {"neutral_prompt": "own", "reference": "neutral_text"},
+    "system": {"system": "be kind"},
+    "both": {"neutral_prompt": "own", "system": "be kind"},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", OTHERS)
+def test_composes_with_other_steering_in_both_orders(name: str, mode: str) -> None:
+    ours, theirs, prompts = mars(**OPEN | {"n_neutral": 1} | MODES[mode]), other(name), list(tiny.prompts())
+    answers = []
+    for parts in ([ours, theirs], [theirs, ours]):
+        answers.append(Composition([*parts]).wrap(tiny.model()).generate([*prompts, tiny.broken()], tiny.SHORT))
+        assert [r.error for r in answers[-1][:-1]] == [None] * len(prompts) and answers[-1][-1].error is not None
+        assert all({"p", "t", "lambda", "z"} <= set(r.trace.signals) for r in answers[-1][:-1])
+    if "system" in MODES[mode]:
+        assert [r.text for r in answers[0]] == [r.text for r in answers[1]]
+
+
+def test_a_system_prompt_reaches_the_steering_on_either_side() -> None:
+    """With no strength of its own, all that mars does is to dress the prompts that the other one answers."""
+    ours, theirs = mars(kappa=0.0, system="be kind"), other("drift_correction")
+    dressed = [p.with_system("be kind") for p in tiny.prompts()]
+    wanted = [r.text for r in theirs.wrap(tiny.model()).generate(dressed, tiny.SHORT)]
+    for parts in ([ours, theirs], [theirs, ours]):
+        answers = Composition([*parts]).wrap(tiny.model()).generate(list(tiny.prompts()), tiny.SHORT)
+        assert [r.text for r in answers] == wanted
+
+
+def test_biases_of_own_prompts_do_not_feel_the_steering_around_them() -> None:
+    ours, prompts = mars(**OPEN | {"n_neutral": 2, "neutral_prompt": "own"}), media_prompts()
+    theirs, recentring = other("drift_correction"), ours._recentring()
+    assert recentring is not None
+    plain = recentring.own_biases(tiny.model(), prompts)
+    with theirs.steer(tiny.model(), theirs.doses(tiny.model(), prompts)):
+        steered = recentring.own_biases(tiny.model(), prompts)
+    assert all(torch.equal(plain[key], steered[key]) for key in plain)  # type: ignore[arg-type]
+
+
+def test_two_that_rewrite_prompts_are_refused_before_anything_is_answered() -> None:
+    first, second = mars(kappa=0.0, system="be kind"), mars(kappa=0.0, system="be brief")
+    for parts in ([first, second], [first, other("drift_correction"), second]):
+        with pytest.raises(PluginError, match="one steering defense of a composition alone"):
+            Composition([*parts]).wrap(tiny.model())
 
 
 def test_what_a_user_gets_wrong_is_said_in_a_sentence() -> None:

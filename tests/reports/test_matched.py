@@ -69,6 +69,24 @@ def test_every_default_and_target_is_a_row_and_left_out_ones_say_why(group: Grou
     assert [row.defense for row in gone] == ["unfit"] * 2 and "nothing to learn from" in gone[0].reason
 
 
+def test_targets_that_no_defense_at_all_exceeds_are_told_apart_by_what_was_allowed(tmp_path: Path) -> None:
+    found = go(tmp_path)
+    assert found.run is not None
+    content = json.loads((found.path / "sweep.json").read_text("utf-8"))
+    for choice in content["chosen"]:
+        choice["allowed"] = max(choice["target"], 0.0625)
+    (found.path / "sweep.json").write_text(json.dumps(content), "utf-8")
+    run = Run.open(found.run.path)
+    data = matched(groups([run])[0])
+    assert data is not None
+    labels = ["2 % (allowed 6.25 %)", "5 % (allowed 6.25 %)"]
+    assert [r.at for r in data.rows if r.defense == "unfit"] == ["default", *labels]
+    table = matched_table(run)
+    assert list(table["at"][table["defense"] == "unfit"]) == ["default", *labels]
+    notes = render(run, "markdown").replace("\\", "")
+    assert all(f"left out at {label}: " in notes for label in labels)
+
+
 def test_the_numbers_are_those_of_the_sweep_and_of_the_test_run(group: Group, finished: Sweep) -> None:
     data = matched(group)
     assert data is not None
