@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import plugins
-from harness.metrics import OWN
 from harness.runstore import Run
 from harness.sweep import comparisons
 from harness.sweep_plans import CONTROL
@@ -42,10 +41,10 @@ def compared(run: Run, sweep: dict[str, Any], reference: str) -> Iterator[Sequen
     """One row a matched arm and target: paired differences from the matched arm of the reference."""
     changes: dict[tuple[float, str], dict[str, dict[str, Any]]] = {}
     for row in comparisons(run, sweep["chosen"], reference):
-        if row["task"] is None and row["variant"] is None and row["judge"] in (sweep["judge"], OWN):
+        if row["task"] is None and row["variant"] is None and row["judge"] == sweep["judge"]:
             changes.setdefault((row["target"], row["arm"]), {})[row["metric"]] = row
     for (target, arm), found in changes.items():
-        cells = [signed(found.get(metric)) for metric in ("asr_change", "over_refusal_change", "accuracy_change")]
+        cells = [signed(found.get(metric)) for metric in ("asr_change", "over_refusal_change")]
         tests = [probability(found.get("asr_change"), name) for name in ("p_holm", "p_cluster_holm")]
         yield [arm, f"{100 * target:g} %", *cells, *tests]
 
@@ -67,7 +66,7 @@ def main() -> None:
     sweep = json.loads((run.path / "sweep.json").read_text("utf-8"))
     findings = json.loads((study / "geometry.json").read_text("utf-8"))["findings"]
     measured = json.loads(costs.read_text("utf-8"))
-    heads = ["Matched arm", "Limit", "ASR, points", "Over-refusal", "Accuracy", "p of ASR, McNemar", "p, by question"]
+    heads = ["Matched arm", "Limit", "ASR, points", "Over-refusal", "p of ASR, McNemar", "p, by question"]
     swept = [c["defense"] for c in sweep["chosen"]]
     references = dict.fromkeys([sweep["reference"], *(d for d in swept if d.startswith(CONTROL))])
     geometry = "`gapbench geometry` fitted on train combinations and measured on dev combinations:"
