@@ -36,9 +36,11 @@ readme: $(VENV)/.installed  ## the README's table and picture, from the demo's r
 organism-results: $(VENV)/.installed  ## docs/methods/organism.md: sweep, geometry and costs on the embedded model (half an hour)
 	$(ONE) $(BIN)/gapbench sweep --out runs/sweep --reference "drift_correction(drift_class=balanced)" $(SWEPT) \
 		--over regap.spared=0.99,0.97,0.95,0.92,0.9,0.85,0.8,0.7
+	$(ONE) $(BIN)/gapbench sweep --out runs/choices --no-test --validation-limit 48 --defense "regap(alpha_max=1.5)" \
+		--over orthogonalise=none,r_perp_d,d_perp_r --over signal=absolute,gap,ratio --over drift_class=balanced,benign,harmful
 	$(ONE) $(BIN)/gapbench geometry --out runs/geometry-organism
 	$(BIN)/python benchmarks/defense_costs.py --threads 1 > runs/costs.json
-	$(BIN)/python docs/organism.py runs/sweep runs/geometry-organism runs/costs.json
+	$(BIN)/python docs/organism.py runs/sweep runs/choices runs/geometry-organism runs/costs.json
 
 pictures: $(VENV)/.installed  ## the pictures of docs/methods
 	$(BIN)/python docs/pictures.py

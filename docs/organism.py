@@ -1,6 +1,6 @@
 """Writes docs/methods/organism.md: what the methods do to the embedded model. `make organism-results` runs it all.
 
-python docs/organism.py runs/sweep runs/geometry-organism runs/costs.json
+python docs/organism.py runs/sweep runs/choices runs/geometry-organism runs/costs.json
 """
 
 from __future__ import annotations
@@ -49,6 +49,14 @@ def compared(run: Run, sweep: dict[str, Any], reference: str) -> Iterator[Sequen
         yield [arm, f"{100 * target:g} %", *cells, *tests]
 
 
+def choice_rows(points: Sequence[dict[str, Any]]) -> Iterator[Sequence[object]]:
+    """One row a setting, the undefended model first."""
+    width = len(points[-1]["values"])
+    for point in points:
+        values = [*point["values"].values()] or ["no defense", *[""] * (width - 1)]
+        yield [*values, *(f"{100 * point[name]:.1f}" for name in ("unsafe", "lost"))]
+
+
 def signed(row: dict[str, Any] | None) -> str:
     if row is None or row["value"] is None:
         return ""
@@ -62,7 +70,8 @@ def probability(row: dict[str, Any] | None, name: str) -> str:
 
 
 def main() -> None:
-    run, study, costs = Run.open(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    run, choices, study, costs = Run.open(sys.argv[1]), *map(Path, sys.argv[2:5])
+    tried = json.loads((choices / "sweep.json").read_text("utf-8"))
     sweep = json.loads((run.path / "sweep.json").read_text("utf-8"))
     findings = json.loads((study / "geometry.json").read_text("utf-8"))["findings"]
     measured = json.loads(costs.read_text("utf-8"))
@@ -83,6 +92,10 @@ def main() -> None:
             f"correction:\n\n{table(heads, compared(run, sweep, reference))}"
             for reference in references
         ),
+        "\n## ReGap's open choices\n\nOn validation prompts only "
+        f"({tried['validation']['n_harmful']} harmful, {tried['validation']['n_benign']} harmless), in per cent; "
+        "`alpha_max` is 1.5, everything else at its default:\n",
+        table([*(name for name in tried["points"][-1]["values"]), "Unsafe", "Lost"], choice_rows(tried["points"])),
         f"\n## Geometry and cause\n\n{geometry}\n",
         *(f"* **{found['verdict']}**: {found['text']}" for found in findings),
         f"\n## Cost\n\n{timing}\n",
